@@ -1,0 +1,186 @@
+"""The servers: which command each one is, how it is started, and how it is ended with all its children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .apps import all_requirements
+from .environments import ROOT, Recipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from .environments import Environment
+
+_UVICORN = "uvicorn[standard]==0.54.0"
+
+OURS = Recipe("firehot", (_UVICORN, *all_requirements()), source=ROOT)
+PEERS = Recipe("peers", (_UVICORN, "granian[reload]==2.8.7", "hypercorn==0.18.0", *all_requirements()))
+HMR = Recipe("hmr", (_UVICORN, "uvicorn-hmr==0.1.1.8", *all_requirements()), minimum=(3, 12))
+
+_ESCALATION = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+_PATIENCE_FOR_CHILDREN = 2.0
+"""Seconds that children may live on after their server has ended, before they get the next signal."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server with its reloader, started as its documentation says, `{port}` and `{target}` filled in."""
+
+    name: str
+    distribution: str
+    recipe: Recipe
+    command: tuple[str, ...]
+
+
+SERVERS = {
+    server.name: server
+    for server in (
+        Server(
+            "firehot",
+            "firehot-server",
+            OURS,
+            ("firehot-uvicorn", "{target}", "--reload", "--port", "{port}"),
+        ),
+        Server("uvicorn", "uvicorn", PEERS, ("uvicorn", "{target}", "--reload", "--port", "{port}")),
+        Server(
+            "granian",
+            "granian",
+            PEERS,
+            ("granian", "--interface", "asgi", "--reload", "--port", "{port}", "{target}"),
+        ),
+        Server(
+            "hypercorn", "hypercorn", PEERS, ("hypercorn", "--reload", "{target}", "-b", "127.0.0.1:{port}")
+        ),
+        Server(
+            "uvicorn-hmr",
+            "uvicorn-hmr",
+            HMR,
+            ("uvicorn-hmr", "{target}", "--host", "127.0.0.1", "--port", "{port}"),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Everything one start of a server needs. `user_cache` is where it may remember things between starts."""
+
+    server: Server
+    environment: Environment
+    target: str
+    folder: Path
+    user_cache: Path
+    log: Path
+
+
+@dataclass(frozen=True)
+class RunningServer:
+    """A started server, not necessarily one that answers already. `started` is a `perf_counter` reading."""
+
+    launch: Launch
+    process: subprocess.Popen[bytes]
+    port: int
+    started: float
+
+    def has_ended(self) -> bool:
+        """Whether the command itself is gone; its children may still be there."""
+        return self.process.poll() is not None
+
+
+START_DEADLINE = 60.0
+"""Seconds from a server's start to its first answer."""
+
+
+def describe_failed_start(server: RunningServer) -> str:
+    """Why there was no first answer, for a server that was waited for."""
+    if server.has_ended():
+        return f"ended before its first answer, status {server.process.returncode}"
+    return f"no answer with status 200 within {START_DEADLINE:.0f} s of its start"
+
+
+@contextmanager
+def running(launch: Launch) -> Iterator[RunningServer]:
+    """Start the server in a session of its own, and end it with all its children, whatever happens inside."""
+    port = _free_port()
+    command = [part.format(target=launch.target, port=port) for part in launch.server.command]
+    command[0] = str(launch.environment.scripts / command[0])
+    launch.folder.mkdir(parents=True, exist_ok=True)
+    launch.log.parent.mkdir(parents=True, exist_ok=True)
+    with launch.log.open("ab") as log:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            cwd=launch.folder,
+            env=_environment_variables(launch, os.environ),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield RunningServer(launch, process, port, started)
+    finally:
+        stop(process, launch.server.name)
+
+
+def _environment_variables(launch: Launch, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The user's variables, without those that would steer a server or its Python."""
+    foreign = ("PYTHON", "UVICORN_", "GRANIAN_", "FIREHOT", "VIRTUAL_ENV", "WEB_CONCURRENCY")
+    kept = {name: value for name, value in inherited.items() if not name.startswith(foreign)}
+    return kept | {
+        "PATH": os.pathsep.join([str(launch.environment.scripts), inherited.get("PATH", os.defpath)]),
+        "VIRTUAL_ENV": str(launch.environment.folder),
+        "XDG_CACHE_HOME": str(launch.user_cache),
+        # matplotlib lists the machine's fonts at its very first import: no part of what an empty cache costs.
+        "MPLCONFIGDIR": str(launch.environment.folder / "matplotlib"),
+        "MPLBACKEND": "agg",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def stop(process: subprocess.Popen[bytes], name: str) -> None:
+    """Ask, then insist, then kill: each signal goes to the whole process group, as Ctrl-C does."""
+    for number, patience in _ESCALATION:
+        if not _signal_group(process.pid, number) or _group_ends_within(process, patience):
+            return
+        if number is not signal.SIGINT:
+            print(f"{name} (pid {process.pid}) did not end at {number.name}", file=sys.stderr, flush=True)
+
+
+def _group_ends_within(process: subprocess.Popen[bytes], patience: float) -> bool:
+    deadline = time.monotonic() + patience
+    leader_seen_ended = False
+    while time.monotonic() < deadline:
+        if process.poll() is not None and not leader_seen_ended:
+            leader_seen_ended = True
+            deadline = min(deadline, time.monotonic() + _PATIENCE_FOR_CHILDREN)
+        if leader_seen_ended and not _signal_group(process.pid, 0):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _signal_group(group: int, number: int) -> bool:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # macOS says so of a group in which only zombies are left
+        return False
+    return True

@@ -1,0 +1,209 @@
+"""How the processes talk: framed messages and file descriptors over a UNIX stream socket.
+
+A frame is a header (length of the body, number of descriptors) and a pickled message. Descriptors ride with the
+frame's first byte over SCM_RIGHTS. Both ends run the same version of this package, on the same machine, so pickle
+is as safe as the fork itself.
+"""
+
+from __future__ import annotations
+
+import array
+import os
+import pickle
+import select
+import socket
+import struct
+from collections import deque
+from typing import cast
+
+from firehot_server.errors import ChannelClosed, Deadline
+from firehot_server.messages import Message, join_descriptors, split_descriptors
+
+_HEADER = struct.Struct("!IH")
+_READ_SIZE = 1 << 18
+# The kernel's SCM_MAX_FD: more descriptors in one sendmsg fail with EINVAL.
+MAX_DESCRIPTORS = 253
+_CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+
+
+class Channel:
+    """One end of a control channel. Owns its socket.
+
+    Receiving never blocks unless asked to; what cannot be sent at once is kept until
+    [`flush`][firehot_server.channel.Channel.flush], so that a stopped peer cannot stop its sender.
+
+    Example:
+        ```python
+        ours, theirs = Channel.pair()
+        ours.send(Hold())
+        assert theirs.receive(timeout=1.0) == Hold()
+        ```
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._socket = sock
+        self._incoming = bytearray()
+        self._incoming_descriptors: deque[int] = deque()
+        self._outgoing: deque[tuple[memoryview, tuple[int, ...]]] = deque()
+        self._eof = False
+
+    @classmethod
+    def pair(cls) -> tuple[Channel, Channel]:
+        """Two connected ends."""
+        one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        return cls(one), cls(other)
+
+    @classmethod
+    def from_descriptor(cls, fd: int) -> Channel:
+        """Take ownership of a descriptor that another process sent."""
+        return cls(socket.socket(fileno=fd))
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def detach(self) -> int:
+        """Give up the descriptor, for sending it elsewhere."""
+        return self._socket.detach()
+
+    def close(self) -> None:
+        """Close this end, and every descriptor that arrived or was to leave unclaimed."""
+        self._socket.close()
+        for fd in self._incoming_descriptors:
+            os.close(fd)
+        for _, fds in self._outgoing:
+            _close_all(fds)
+        self._incoming_descriptors.clear()
+        self._outgoing.clear()
+
+    # -- sending
+
+    def send(self, message: Message) -> None:
+        """Send, or keep what the socket does not take now (see `wants_write`).
+
+        The message's descriptors belong to the channel from here on: they are closed when they have left.
+
+        Raises:
+            ChannelClosed: the peer is gone.
+        """
+        bare, fds, counts = split_descriptors(message)
+        if len(fds) > MAX_DESCRIPTORS:
+            raise ValueError(f"{len(fds)} descriptors in one message; the kernel takes {MAX_DESCRIPTORS}")
+        body = pickle.dumps((bare, counts), protocol=pickle.HIGHEST_PROTOCOL)
+        self._outgoing.append((memoryview(_HEADER.pack(len(body), len(fds)) + body), fds))
+        self.flush()
+
+    @property
+    def wants_write(self) -> bool:
+        """Something is still to be sent; call `flush` when the socket is writable."""
+        return bool(self._outgoing)
+
+    def flush(self) -> None:
+        """Send as much as the socket takes now.
+
+        Raises:
+            ChannelClosed: the peer is gone.
+        """
+        try:
+            while self._outgoing:
+                self._send_some()
+        except BlockingIOError:
+            pass  # the rest waits until the socket is writable
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ChannelClosed("the other end of the control channel is closed") from error
+
+    def flush_within(self, seconds: float) -> None:
+        """Send everything, waiting up to `seconds`.
+
+        Raises:
+            ChannelClosed: the peer is gone.
+            Deadline: the peer does not read.
+        """
+        while self._outgoing:
+            if not self._wait_for(select.POLLOUT, seconds):
+                raise Deadline("the other end of the control channel to read", seconds)
+            self.flush()
+
+    def _send_some(self) -> None:
+        data, fds = self._outgoing[0]
+        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        sent = self._socket.sendmsg([data], ancillary)
+        _close_all(fds)
+        if sent == len(data):
+            self._outgoing.popleft()
+        else:
+            self._outgoing[0] = (data[sent:], ())
+
+    # -- receiving
+
+    def receive_available(self) -> list[Message]:
+        """Every message that has arrived, without waiting. At the end of the stream see `at_eof`."""
+        while not self._eof and self._read_some():
+            pass
+        return list(iter(self._next_frame, None))
+
+    @property
+    def at_eof(self) -> bool:
+        """The peer has closed its end, and everything it sent has been received."""
+        return self._eof
+
+    def receive(self, timeout: float | None = None) -> Message:
+        """The next message, waited for up to `timeout` seconds (None: for ever).
+
+        Raises:
+            ChannelClosed: the peer is gone.
+            Deadline: nothing came.
+        """
+        while (message := self._next_frame()) is None:
+            if self._eof:
+                raise ChannelClosed("the other end of the control channel is closed")
+            if not self._wait_for(select.POLLIN, timeout):
+                raise Deadline("a message on the control channel", cast("float", timeout))
+            self._read_some()
+        return message
+
+    def _wait_for(self, event: int, seconds: float | None) -> bool:
+        poll = select.poll()  # select() cannot take descriptors above 1023
+        poll.register(self._socket, event)
+        return bool(poll.poll(None if seconds is None else seconds * 1000))
+
+    def _read_some(self) -> bool:
+        """Read once; False when there is nothing to read now."""
+        try:
+            data, ancillary, _, _ = self._socket.recvmsg(
+                _READ_SIZE, socket.CMSG_SPACE(MAX_DESCRIPTORS * 4), _CLOEXEC
+            )
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            data, ancillary = b"", []
+        for level, kind, payload in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                self._take_descriptors(payload)
+        self._incoming += data
+        self._eof = not data
+        return bool(data)
+
+    def _take_descriptors(self, payload: bytes) -> None:
+        fds = array.array("i")
+        fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
+        for fd in fds:
+            os.set_inheritable(fd, False)
+            self._incoming_descriptors.append(fd)
+
+    def _next_frame(self) -> Message | None:
+        if len(self._incoming) < _HEADER.size:
+            return None
+        length, count = _HEADER.unpack_from(self._incoming)
+        end = _HEADER.size + length
+        if len(self._incoming) < end:
+            return None
+        bare, counts = pickle.loads(memoryview(self._incoming)[_HEADER.size : end])
+        del self._incoming[:end]
+        fds = [self._incoming_descriptors.popleft() for _ in range(count)]
+        return join_descriptors(bare, fds, counts)
+
+
+def _close_all(fds: tuple[int, ...]) -> None:
+    for fd in fds:
+        os.close(fd)

@@ -1,0 +1,100 @@
+"""`firehot-uvicorn`: uvicorn's command with every option of its own, and a reloader that forks."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import os
+import sys
+from importlib.metadata import version
+from typing import Any
+
+import click
+import uvicorn
+
+from firehot_server.config import Settings
+from firehot_server.run import reloading_with
+
+# Not `from uvicorn.main import main`'s module by attribute: in the package, `uvicorn.main` is the command itself.
+_command: click.Command = importlib.import_module("uvicorn.main").main
+
+_OWN_OPTIONS: tuple[click.Parameter, ...] = (
+    click.Option(
+        ["--startup-timeout"],
+        type=click.FloatRange(min=0, min_open=True),
+        default=Settings().startup_timeout,
+        show_default=True,
+        envvar="FIREHOT_STARTUP_TIMEOUT",
+        metavar="SECONDS",
+        help="With --reload: how long importing and starting the app may take before it is given up as stuck.",
+    ),
+    click.Option(
+        ["--preload-timeout"],
+        type=click.FloatRange(min=0, min_open=True),
+        default=Settings().preload_timeout,
+        show_default=True,
+        envvar="FIREHOT_PRELOAD_TIMEOUT",
+        metavar="SECONDS",
+        help="With --reload: how long one third-party module may take to be preloaded.",
+    ),
+    click.Option(
+        ["--no-preload"],
+        multiple=True,
+        envvar="FIREHOT_NO_PRELOAD",
+        metavar="MODULE",
+        help="With --reload: leave this module to each worker instead of preloading it; '*' for all. "
+        "May be given several times.",
+    ),
+)
+
+
+def _version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        click.echo(
+            f"firehot-server {version('firehot-server')} with uvicorn {uvicorn.__version__}, "
+            f"{sys.implementation.name} {sys.version.split()[0]} on {sys.platform}"
+        )
+        context.exit()
+
+
+def _parameters() -> list[click.Parameter]:
+    """uvicorn's own parameters, whichever this version has, and ours behind those that they belong to."""
+    adapted = [_adapt(copy.copy(parameter)) for parameter in _command.params]
+    names = [parameter.name for parameter in adapted]
+    place = names.index("reload_delay") + 1
+    return [*adapted[:place], *_OWN_OPTIONS, *adapted[place:]]
+
+
+def _adapt(parameter: click.Parameter) -> click.Parameter:
+    if isinstance(parameter, click.Option):
+        if parameter.name == "reload_delay":
+            parameter.default = 0.0
+            parameter.help = "Seconds without further changes to wait for before a reload."
+        elif parameter.name == "timeout_graceful_shutdown":
+            parameter.help = f"{parameter.help} [default: none; with --reload: 5]"
+        elif parameter.name == "version":
+            parameter.callback = _version
+            parameter.help = "Display the versions and exit."
+    return parameter
+
+
+def _run(**options: Any) -> None:
+    settings = Settings(
+        startup_timeout=options.pop("startup_timeout"),
+        preload_timeout=options.pop("preload_timeout"),
+        no_preload=tuple(options.pop("no_preload")),
+        env_file=options["env_file"],
+        environment=dict(os.environ),
+    )
+    assert _command.callback is not None
+    with reloading_with(settings):
+        _command.callback(**options)
+
+
+main = click.Command(
+    "firehot-uvicorn",
+    params=_parameters(),
+    callback=_run,
+    context_settings=dict(_command.context_settings),
+    help="Run an ASGI or WSGI app as uvicorn does. With --reload, a change is served in the time a fork takes.",
+)

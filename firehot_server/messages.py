@@ -1,0 +1,253 @@
+"""What the processes say to each other.
+
+Every message is a frozen dataclass. File descriptors are ordinary fields, marked with
+[`descriptors`][firehot_server.messages.descriptors]: the [channel][firehot_server.channel] carries them over
+SCM_RIGHTS, and the receiver owns what arrives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from firehot_server.failure.report import Failure
+
+Role = Literal["app", "failure"]
+
+
+def descriptors() -> Any:
+    """A message field that holds file descriptors: a tuple of ints, empty by default."""
+    return field(default=(), metadata={"descriptors": True})
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Base of all messages."""
+
+    @classmethod
+    def descriptor_fields(cls) -> tuple[str, ...]:
+        return tuple(f.name for f in fields(cls) if f.metadata.get("descriptors"))
+
+
+def split_descriptors(message: Message) -> tuple[Message, tuple[int, ...], tuple[int, ...]]:
+    """The message without its descriptors, the descriptors, and how many each field has."""
+    names = message.descriptor_fields()
+    if not names:
+        return message, (), ()
+    values = [tuple(getattr(message, name)) for name in names]
+    bare: Message = replace(message, **{name: () for name in names})
+    return bare, tuple(fd for value in values for fd in value), tuple(len(value) for value in values)
+
+
+def join_descriptors(message: Message, fds: list[int], counts: tuple[int, ...]) -> Message:
+    """The inverse of [`split_descriptors`][firehot_server.messages.split_descriptors]."""
+    if not counts:
+        return message
+    remaining = iter(fds)
+    values = [tuple(next(remaining) for _ in range(count)) for count in counts]
+    return replace(message, **dict(zip(message.descriptor_fields(), values, strict=True)))
+
+
+# ---------------------------------------------------------------- supervisor -> template
+
+
+@dataclass(frozen=True, slots=True)
+class Configure(Message):
+    """The template's first message: the interpreter state that a cold start would have."""
+
+    sys_path: tuple[str, ...]
+    argv: tuple[str, ...]
+    payload: bytes
+    """cloudpickle of `(uvicorn.Config, target)`; only a worker loads it, since it may name project code."""
+    cache_dir: str
+    """Where workers keep bytecode; empty: nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preload(Message):
+    """Import these modules, in this order. Answered by `Preloading`... and one `Preloaded`."""
+
+    modules: tuple[str, ...]
+    final: bool = True
+    """False: more will be asked for before the first fork; the audit's verdict comes with the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extend(Message):
+    """Fork a copy that preloads these modules too and becomes a template itself. Answered by `Extended`."""
+
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fork(Message):
+    """Fork a worker. Answered by `Forked`."""
+
+    worker: int
+    """The supervisor's own number for it: a generation may need several, one that fails and one that says so."""
+    generation: int
+    role: Role = "app"
+    failure: Failure | None = None
+    in_loop: bool = False
+    """Import the app inside the running event loop: it needs one at import."""
+
+
+# ---------------------------------------------------------------- template -> supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class Preloading(Message):
+    """About to import the module with this number (1-based) out of so many."""
+
+    module: str
+    number: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A module that is left to the worker, and why."""
+
+    module: str
+    reason: str
+    lasting: bool
+    """True: its trace stays in this process (a thread, half of a package); a clean template must do without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preloaded(Message):
+    """All modules asked for are imported or skipped, and the process is audited."""
+
+    skipped: tuple[Skipped, ...]
+    modules: int
+    """Size of `sys.modules`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extended(Message):
+    """A copy was forked that preloads an addition; its own `Preloaded` comes over its own channel."""
+
+    pid: int
+    channel: tuple[int, ...] = descriptors()
+    lifeline: tuple[int, ...] = descriptors()
+
+
+@dataclass(frozen=True, slots=True)
+class Forked(Message):
+    """A worker was forked: its control channel, and the end that keeps it alive while it is open."""
+
+    worker: int
+    pid: int
+    channel: tuple[int, ...] = descriptors()
+    lifeline: tuple[int, ...] = descriptors()
+
+
+@dataclass(frozen=True, slots=True)
+class Exited(Message):
+    """A child of the sender was reaped. `status` is a `waitpid` status."""
+
+    pid: int
+    status: int
+
+
+# ---------------------------------------------------------------- supervisor -> worker
+
+
+@dataclass(frozen=True, slots=True)
+class Serve(Message):
+    """Start the event loop and the lifespan, then accept on these listening sockets. Answered by `Ready`."""
+
+    sockets: tuple[int, ...] = descriptors()
+
+
+@dataclass(frozen=True, slots=True)
+class Hold(Message):
+    """Stop accepting and stop reading idle connections; running requests go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain(Message):
+    """Finish what is running and end. Answered by `Draining`, then `Drained`."""
+
+    seconds: float
+    """When this time has passed, what still runs is cancelled."""
+    handoff: bool = True
+    """True: idle connections go to the supervisor (`Handoff`). False: they are closed, the server stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A keep-alive connection on its way: what was received of a request that is not yet complete."""
+
+    received: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff(Message):
+    """Idle connections, from the old worker to the supervisor and on to the new worker."""
+
+    connections: tuple[Connection, ...]
+    sockets: tuple[int, ...] = descriptors()
+
+
+# ---------------------------------------------------------------- worker -> supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Message):
+    """A first-party file was read; sent before its content has any effect."""
+
+    path: str
+    digest: bytes
+    """`importlib.util.source_hash` of the content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported(Message):
+    """The app is imported; the worker waits for `Serve`."""
+
+    directories: tuple[str, ...]
+    """Where first-party packages look for their modules."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsLoop(Message):
+    """The import needs a running event loop: fork again with `in_loop`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Message):
+    """The app could not be imported or started. The worker ends."""
+
+    failure: Failure
+    directories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(Message):
+    """Lifespan startup is complete and the listening sockets are being accepted on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draining(Message):
+    """`busy`: requests are running, so the new worker should not wait for this one."""
+
+    busy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drained(Message):
+    """Lifespan shutdown is complete; the process is about to exit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Message):
+    """Third-party and stdlib modules that this worker had to import itself: worth preloading."""
+
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Debugging(Message):
+    """A person holds this worker in a debugger: its deadlines rest."""

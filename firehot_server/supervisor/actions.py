@@ -1,0 +1,119 @@
+"""What the supervisor's state machine asks the loop to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from firehot_server.failure.report import Failure
+    from firehot_server.messages import Role
+
+TimerKind = Literal["startup", "drain", "ack", "settle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A deadline of one worker."""
+
+    kind: TimerKind
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class StartTemplate:
+    """Spawn a template; the present one, if any, forks no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForkWorker:
+    """Ask the template for a worker."""
+
+    worker: int
+    generation: int
+    role: Role
+    failure: Failure | None
+    in_loop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TellHold:
+    """Stop taking requests."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class TellDrain:
+    """Finish and end, within so many seconds."""
+
+    worker: int
+    seconds: float
+    handoff: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TellServe:
+    """Take the listening sockets and serve."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """End this process now: cut its lifeline."""
+
+    worker: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetTimer:
+    """(Re)start a timer."""
+
+    timer: Timer
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Stop a timer, if it runs."""
+
+    timer: Timer
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One log line."""
+
+    level: Literal["debug", "info", "warning", "error"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFailure:
+    """Log the failure that is answered from now on."""
+
+    failure: Failure
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Leave the loop; the exit status of the program."""
+
+    status: int
+
+
+Action = (
+    StartTemplate
+    | ForkWorker
+    | TellHold
+    | TellDrain
+    | TellServe
+    | Cut
+    | SetTimer
+    | CancelTimer
+    | Report
+    | ReportFailure
+    | Finish
+)

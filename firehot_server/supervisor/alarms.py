@@ -1,0 +1,35 @@
+"""Timers by name, for a loop that asks how long it may sleep."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+Name = TypeVar("Name")
+
+
+class Alarms(Generic[Name]):
+    """Deadlines on a monotonic clock, in seconds."""
+
+    def __init__(self) -> None:
+        self._due: dict[Name, float] = {}
+
+    def set(self, name: Name, due: float) -> None:
+        """(Re)start a timer."""
+        self._due[name] = due
+
+    def cancel(self, name: Name) -> None:
+        """Stop a timer, if it runs."""
+        self._due.pop(name, None)
+
+    def pop_due(self, now: float) -> list[Name]:
+        """Timers that have run out, earliest first."""
+        due = sorted((when, index) for index, when in enumerate(self._due.values()) if when <= now)
+        names = list(self._due)
+        expired = [names[index] for _, index in due]
+        for name in expired:
+            del self._due[name]
+        return expired
+
+    def seconds_left(self, now: float) -> float | None:
+        """Until the next one; None where there is none."""
+        return max(min(self._due.values()) - now, 0.0) if self._due else None

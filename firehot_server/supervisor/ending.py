@@ -1,0 +1,17 @@
+"""How a process ended, in words."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+
+def ending(status: int) -> str:
+    """How a process ended, from its `waitpid` status: "exited with status 3", "was killed by SIGSEGV"."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exited with status {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"

@@ -1,0 +1,168 @@
+"""The ledger: what the present generation has read, and where a change of it would be seen.
+
+Events from the watcher are hints. An edit is a difference between what was read and what is there now, so a save
+before the watch began, between two watches or during a reload is found all the same, and a save that changes nothing
+is none.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firehot_server.supervisor.edits import Edit, judge
+from firehot_server.supervisor.rules import ReloadRules, is_pruned
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Ledger:
+    """Keeps books of reads and folders.
+
+    Args:
+        rules: the user's --reload options.
+        roots: folders that are watched from the start.
+    """
+
+    def __init__(self, rules: ReloadRules, roots: Iterable[str]) -> None:
+        self._rules = rules
+        self._worker = 0
+        self._reads: dict[str, bytes] = {}
+        self._template_reads: dict[str, bytes] = {}
+        self._touched: set[str] = set()
+        self._aliases: dict[str, str] = {}
+        self._known: set[str] = set()
+        self._appeared: set[str] = set()
+        self._watched: frozenset[str] = frozenset()
+        self._wanted: frozenset[str] = frozenset()
+        self._wanted_for = -1
+        self.folders: set[str] = {*map(os.path.abspath, roots), *rules.folders_to_search}
+
+    @property
+    def template_reads(self) -> frozenset[str]:
+        """Files on which the template depends."""
+        return frozenset(self._template_reads)
+
+    def begin(self, worker: int) -> None:
+        """A new worker starts reading; only its reads count from now on."""
+        self._worker = worker
+        self._reads = {}
+        self._touched = set()
+
+    def read(self, worker: int, path: str, digest: bytes) -> Edit:
+        """A worker has read a file; an edit, if the file was touched since."""
+        if worker != self._worker:
+            return Edit()
+        self._reads[path] = digest
+        self._watch_file(path)
+        return self.judge([path]) if path in self._touched else Edit()
+
+    def template_read(self, path: str) -> None:
+        """A template is about to be started that depends on this file."""
+        self._template_reads[path] = digest_of(path) or b""
+        self._watch_file(path)
+
+    def add_folders(self, folders: Iterable[str]) -> None:
+        """Modules may appear in these."""
+        self.folders.update(map(os.path.abspath, folders))
+
+    def touch(self, paths: Iterable[str]) -> Edit:
+        """The watcher gave these hints."""
+        paths = {self._aliases.get(path, path) for path in paths}
+        self._touched |= paths
+        self._notice_folders(paths)
+        return self.judge(paths)
+
+    def watching(self, folders: frozenset[str]) -> Edit:
+        """From now on these are watched: what changed before that?"""
+        fresh, self._watched = folders - self._watched, folders
+        missed = {path for path in self._all_reads() if os.path.dirname(path) in fresh}
+        for folder in fresh:
+            files = _files(folder)
+            if folder in self._appeared:
+                missed |= files
+            else:
+                self._known |= files
+        return self.judge(missed)
+
+    def judge(self, paths: Iterable[str]) -> Edit:
+        """What really changed, as `edits.judge` has it; the result is taken note of."""
+        edit = judge(
+            paths,
+            reads=self._all_reads(),
+            known=frozenset(self._known),
+            content=digest_of,
+            rules=_WithTemplate(self._rules, self.template_reads),
+        )
+        self._known |= {*edit.added, *edit.changed}
+        self._known -= set(edit.removed)
+        return edit
+
+    def _all_reads(self) -> dict[str, bytes]:
+        return {**self._template_reads, **self._reads}
+
+    def _watch_file(self, path: str) -> None:
+        self.folders.add(os.path.dirname(path))
+        real = os.path.realpath(path)
+        if real != path:
+            self._aliases[real] = path
+            self.folders.add(os.path.dirname(real))
+
+    def _notice_folders(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            if not os.path.isdir(path):
+                if path in self._watched:
+                    self._watched -= {path}  # its watch went with it; it may come back
+                    self._wanted_for = -1
+            elif path not in self._watched and not is_pruned(path):
+                self.folders.add(path)
+                self._appeared.add(path)
+                self._wanted_for = -1
+
+    def wanted_folders(self) -> frozenset[str]:
+        """What the watcher should watch now: the folders that exist, and the nearest parent of those that do not."""
+        if self._wanted_for != len(self.folders):
+            self._wanted = frozenset(_nearest_folder(folder) for folder in self.folders)
+            self._wanted_for = len(self.folders)
+        return self._wanted
+
+
+class _WithTemplate:
+    """The user's rules, and whatever the template has read."""
+
+    def __init__(self, rules: ReloadRules, template_reads: frozenset[str]) -> None:
+        self._rules = rules
+        self._template_reads = template_reads
+
+    def allows(self, path: str) -> bool:
+        return path in self._template_reads or self._rules.allows(path)
+
+    def insists(self, path: str) -> bool:
+        return self._rules.insists(path)
+
+
+def digest_of(path: str) -> bytes | None:
+    """`importlib.util.source_hash` of a file's content; None where there is no such file, or it is a folder."""
+    try:
+        return importlib.util.source_hash(Path(path).read_bytes())
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None
+    except OSError:
+        return b""  # there, but unreadable: that is a change for whoever could read it
+
+
+def _nearest_folder(path: str) -> str:
+    while not os.path.isdir(path) and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _files(folder: str) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.path for entry in entries if not entry.is_dir()}
+    except OSError:
+        return set()

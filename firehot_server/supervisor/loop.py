@@ -1,0 +1,395 @@
+"""The supervisor's loop: feeds what happens to the state machine, and does what the machine says."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from firehot_server.channel import Channel
+from firehot_server.config import DEFAULT_DRAIN_SECONDS, Settings, cache_folder
+from firehot_server.discovery.origin import Origins
+from firehot_server.messages import (
+    Configure,
+    Debugging,
+    Drain,
+    Drained,
+    Draining,
+    Exited,
+    Failed,
+    Fork,
+    Forked,
+    Handoff,
+    Hold,
+    Imported,
+    Loaded,
+    Message,
+    NeedsLoop,
+    Read,
+    Ready,
+    Serve,
+)
+from firehot_server.supervisor import actions as ac
+from firehot_server.supervisor import events as ev
+from firehot_server.supervisor.alarms import Alarms
+from firehot_server.supervisor.environment import template_environment
+from firehot_server.supervisor.installation import installation_stamp
+from firehot_server.supervisor.ledger import Ledger
+from firehot_server.supervisor.machine import Machine
+from firehot_server.supervisor.memory import Memory
+from firehot_server.supervisor.plan import INTERPRETER, State, rewind
+from firehot_server.supervisor.preloads import Preloads, server_stack
+from firehot_server.supervisor.processes import TemplateProcess, WorkerProcess, duplicate_sockets
+from firehot_server.supervisor.rules import ReloadRules
+from firehot_server.supervisor.signals import SignalPipe
+from firehot_server.supervisor.switchboard import Switchboard
+from firehot_server.supervisor.templates import Templates
+from firehot_server.supervisor.terminal import ProgressLine, TerminalModes
+from firehot_server.supervisor.watcher import Degraded, Touched, Watcher, Watching
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from uvicorn import Config
+
+    from firehot_server.supervisor.edits import Edit
+
+logger = logging.getLogger("uvicorn.error")
+
+# How long a template may take to report the end of a worker whose channel is closed, in seconds.
+_EXIT_REPORT_SECONDS = 1.0
+
+Alarm = ac.Timer | str
+
+
+class Supervisor:
+    """Runs until it is told to stop.
+
+    Args:
+        config: uvicorn's configuration.
+        target: what a worker calls with the listening sockets, usually `uvicorn.Server(config).run`.
+        sockets: bound and listening.
+        settings: our own options.
+    """
+
+    def __init__(
+        self, config: Config, target: Callable[..., Any], sockets: list[socket.socket], settings: Settings
+    ) -> None:
+        self._config = config
+        self._target = target
+        self._sockets = sockets
+        self._settings = settings
+        self._origins = Origins.of_interpreter(extra_third_party=[os.path.dirname(os.path.dirname(__file__))])
+        drain = config.timeout_graceful_shutdown
+        self._machine = Machine(
+            drain_seconds=DEFAULT_DRAIN_SECONDS if drain is None else drain,
+            startup_seconds=settings.startup_timeout,
+        )
+        self._status: int | None = None
+        self._workers: dict[int, WorkerProcess] = {}
+        self._handoffs: list[Handoff] = []
+        self._alarms: Alarms[Alarm] = Alarms()
+        self._pending_touches: set[str] = set()
+        self._watching: frozenset[str] = frozenset()
+        self._switchboard = Switchboard()
+        self._progress = ProgressLine(sys.stderr)
+        self._ledger = Ledger(ReloadRules(config), self._first_party_path())
+        self._preloads = Preloads(
+            config,
+            settings,
+            Memory.of_app(cache_folder(), str(config.app), self._app_dir()),
+            self._origins,
+        )
+        self._templates = Templates(
+            self._switchboard,
+            self._preloads,
+            server_stack(config),
+            self._progress,
+            preload_timeout=settings.preload_timeout,
+            emit=self._feed,
+            on_forked=self._worker_forked,
+            on_exited=self._child_exited,
+            set_deadline=lambda seconds: self._set_alarm("preload", seconds),
+        )
+
+    def run(self) -> int:
+        """Serve and reload until the end; the exit status.
+
+        Must run in the main thread, for its signal handlers.
+        """
+        with contextlib.ExitStack() as stack:
+            self._terminal = stack.enter_context(TerminalModes())
+            self._signals = stack.enter_context(SignalPipe())
+            stack.callback(self._switchboard.close)
+            stack.callback(self._end_everything)
+            self._watcher = Watcher(self._signals.wake)
+            stack.callback(self._watcher.close)
+            self._switchboard.listen(self._signals, self._woken)
+            self._feed(ev.Started())
+            while self._status is None:
+                self._update_watch()
+                self._switchboard.turn(self._alarms.seconds_left(time.monotonic()))
+                self._ring()
+            return self._status
+
+    # -- the machine
+
+    def _feed(self, event: ev.Event) -> None:
+        for action in self._machine.handle(event, time.monotonic()):
+            self._do(action)
+
+    def _do(self, action: ac.Action) -> None:
+        match action:
+            case ac.StartTemplate():
+                self._start_template()
+            case ac.ForkWorker():
+                self._fork(action)
+            case ac.TellHold():
+                self._tell(action.worker, Hold())
+            case ac.TellDrain():
+                self._tell(action.worker, Drain(action.seconds, action.handoff))
+            case ac.TellServe():
+                self._tell(action.worker, Serve(duplicate_sockets(self._sockets)))
+            case ac.Cut():
+                self._cut(action.worker)
+            case ac.SetTimer():
+                self._set_alarm(action.timer, action.seconds)
+            case ac.CancelTimer():
+                self._alarms.cancel(action.timer)
+            case ac.Report():
+                self._progress.clear()
+                logger.log(logging.getLevelNamesMapping()[action.level.upper()], action.text)
+            case ac.ReportFailure():
+                self._report_failure(action)
+            case ac.Finish():
+                self._status = action.status
+
+    def _report_failure(self, action: ac.ReportFailure) -> None:
+        failure = action.failure
+        text = failure.traceback.strip() or failure.sentence or failure.headline
+        because = f" ({failure.cause})" if failure.cause else ""
+        logger.error(
+            "%s\nAnswering 500 with this failure until the next save%s (generation %d)",
+            text,
+            because,
+            action.generation,
+        )
+
+    # -- templates
+
+    def _start_template(self) -> None:
+        self._installation = installation_stamp(self._origins)
+        if self._settings.env_file is not None:
+            self._ledger.template_read(os.path.abspath(self._settings.env_file))
+        self._templates.start(self._configure(), template_environment(self._settings))
+
+    def _configure(self) -> Configure:
+        return Configure(
+            sys_path=tuple(sys.path),
+            argv=tuple(sys.argv),
+            payload=cloudpickle.dumps((self._config, self._target)),
+            cache_dir=str(cache_folder() / "bytecode"),
+        )
+
+    def _fork(self, action: ac.ForkWorker) -> None:
+        if action.role == "app":
+            self._ledger.begin(action.worker)
+        self._templates.fork(
+            Fork(action.worker, action.generation, action.role, action.failure, action.in_loop)
+        )
+
+    # -- workers
+
+    def _worker_forked(self, template: TemplateProcess, message: Forked) -> None:
+        worker = WorkerProcess(
+            message.pid,
+            Channel.from_descriptor(message.channel[0]),
+            message.lifeline[0],
+            number=message.worker,
+            template=template,
+        )
+        self._workers[worker.number] = worker
+        self._switchboard.attach(
+            worker, lambda message: self._hear(worker, message), lambda: self._channel_closed(worker)
+        )
+        if self._machine.knows(worker.number):
+            self._feed(ev.Forked(worker.number))
+        else:
+            worker.cut()  # a newer edit has made it pointless already
+
+    def _hear(self, worker: WorkerProcess, message: Message) -> None:
+        number = worker.number
+        match message:
+            case Read():
+                self._noticed(self._ledger.read(number, message.path, message.digest))
+            case Imported():
+                self._ledger.add_folders(message.directories)
+                self._feed(ev.Imported(number))
+            case Failed():
+                self._ledger.add_folders(message.directories)
+                self._feed(ev.Failed(number, message.failure))
+            case NeedsLoop():
+                self._feed(ev.NeedsLoop(number))
+            case Ready():
+                self._feed(ev.Ready(number))
+                self._deliver_handoffs()
+            case Draining():
+                self._feed(ev.Draining(number, message.busy))
+            case Drained():
+                self._feed(ev.Drained(number))
+            case Debugging():
+                self._feed(ev.Debugged(number))
+            case Loaded():
+                self._templates.extend(message.modules)
+            case Handoff():
+                self._handoffs.append(message)
+                self._deliver_handoffs()
+            case _:
+                raise AssertionError(message)
+
+    def _tell(self, number: int, message: Message) -> None:
+        worker = self._workers.get(number)
+        if worker is not None:
+            self._switchboard.send(worker, message)
+
+    def _deliver_handoffs(self) -> None:
+        """Connections wait here until a worker serves, so that none dies with a worker that fails to start."""
+        serving = self._machine.serving
+        if serving is not None:
+            while self._handoffs:
+                self._tell(serving.number, self._handoffs.pop(0))
+
+    def _cut(self, number: int) -> None:
+        worker = self._workers.get(number)
+        if worker is not None:
+            worker.cut()
+
+    def _channel_closed(self, worker: WorkerProcess) -> None:
+        worker.cut()
+        if self._templates.owns(worker.template):
+            self._set_alarm(f"exit {worker.number}", _EXIT_REPORT_SECONDS)
+        else:
+            self._worker_gone(worker, None)
+
+    def _child_exited(self, message: Exited) -> None:
+        for worker in list(self._workers.values()):
+            if worker.pid == message.pid:
+                self._switchboard.drain(worker)
+                self._worker_gone(worker, message.status)
+
+    def _worker_gone(self, worker: WorkerProcess, status: int | None) -> None:
+        if self._workers.pop(worker.number, None) is None:
+            return
+        self._alarms.cancel(f"exit {worker.number}")
+        self._switchboard.release(worker)
+        self._feed(ev.Exited(worker.number, status))
+
+    # -- edits
+
+    def _woken(self) -> None:
+        for number in self._signals.take():
+            self._signalled(number)
+        for notice in self._watcher.take():
+            match notice:
+                case Touched():
+                    self._touched(notice.paths)
+                case Watching():
+                    self._noticed(self._ledger.watching(notice.folders))
+                case Degraded():
+                    logger.warning(notice.text)
+
+    def _touched(self, paths: frozenset[str]) -> None:
+        delay = self._config.reload_delay
+        if delay > 0:
+            self._pending_touches |= paths
+            self._set_alarm("settled", delay)
+        else:
+            self._noticed(self._ledger.touch(paths))
+
+    def _noticed(self, edit: Edit) -> None:
+        for path in edit.idle:
+            logger.debug("%s: the same content, or nothing has read it; no reload", self._shorten(path))
+        if edit:
+            self._reload(edit.describe(self._shorten), edit.paths)
+
+    def _reload(self, cause: str, paths: frozenset[str]) -> None:
+        state = rewind(paths, [State("the template", self._ledger.template_reads)])
+        is_reinstalled = installation_stamp(self._origins) != self._installation
+        if is_reinstalled:
+            cause = f"{cause}, packages were installed"
+        self._feed(ev.EditNoticed(cause, new_interpreter=is_reinstalled or state is INTERPRETER))
+
+    def _update_watch(self) -> None:
+        """Watch what the ledger wants watched. While a worker imports, it grows by the module: that can wait."""
+        if self._machine.is_importing and self._watching:
+            return
+        wanted = self._ledger.wanted_folders()
+        if wanted != self._watching:
+            self._watching = wanted
+            self._watcher.watch(wanted)
+
+    # -- signals and time
+
+    def _signalled(self, number: int) -> None:
+        if number == signal.SIGHUP and not self._terminal.is_gone:
+            self._feed(ev.EditNoticed("SIGHUP"))
+        elif number != signal.SIGCHLD:
+            self._feed(ev.StopRequested())
+
+    def _set_alarm(self, name: Alarm, seconds: float | None) -> None:
+        if seconds is None:
+            self._alarms.cancel(name)
+        else:
+            self._alarms.set(name, time.monotonic() + seconds)
+
+    def _ring(self) -> None:
+        for name in self._alarms.pop_due(time.monotonic()):
+            if isinstance(name, ac.Timer):
+                self._feed(ev.TimerExpired(name))
+            elif name == "preload":
+                self._templates.expire()
+            elif name == "settled":
+                touches, self._pending_touches = frozenset(self._pending_touches), set()
+                self._noticed(self._ledger.touch(touches))
+            else:
+                self._exit_unreported(int(name.rpartition(" ")[2]))
+
+    def _exit_unreported(self, number: int) -> None:
+        worker = self._workers.get(number)
+        if worker is not None:
+            self._worker_gone(worker, None)
+
+    # -- the end
+
+    def _end_everything(self) -> None:
+        self._progress.clear()
+        for worker in list(self._workers.values()):
+            self._switchboard.release(worker)
+        self._workers.clear()
+        self._templates.close()
+        for message in self._handoffs:
+            for fd in message.sockets:
+                os.close(fd)
+
+    # -- names
+
+    def _app_dir(self) -> str:
+        return os.path.abspath(sys.path[0]) if sys.path else os.getcwd()
+
+    def _first_party_path(self) -> list[str]:
+        """The folders in which the app module itself may appear."""
+        return [
+            path
+            for path in (os.path.abspath(entry) for entry in sys.path)
+            if os.path.isdir(path) and self._origins.is_first_party(path)
+        ]
+
+    def _shorten(self, path: str) -> str:
+        return os.path.relpath(path) if path.startswith(f"{os.getcwd()}/") else path

@@ -1,0 +1,92 @@
+"""The supervisor's handles on its processes: the templates that it spawned and the workers forked from them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firehot_server import lifeline
+from firehot_server.channel import Channel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """A process at the other end of a control channel."""
+
+    pid: int
+    channel: Channel
+    lifeline: int
+
+    def cut(self) -> None:
+        """End it now, whatever it does (SIGKILL by way of its lifeline)."""
+        if self.lifeline >= 0:
+            os.close(self.lifeline)
+            self.lifeline = -1
+
+    def close(self) -> None:
+        """Let go of a process that has ended; ends it if it has not."""
+        self.cut()
+        self.channel.close()
+
+
+@dataclass(slots=True, eq=False)
+class TemplateProcess(Process):
+    """A template, spawned or extended from one."""
+
+    popen: subprocess.Popen[bytes] | None = None
+    """None: forked from another template, which reaps it."""
+    workers: set[int] = field(default_factory=set)
+    """Process ids of the children that it has to reap."""
+    preloading: str | None = None
+    """The module that it is importing now."""
+    retired: bool = False
+    """It forks no more, and ends when its last worker has."""
+
+
+@dataclass(slots=True, eq=False)
+class WorkerProcess(Process):
+    """A worker."""
+
+    number: int = 0
+    generation: int = 0
+    template: TemplateProcess | None = None
+
+
+def spawn_template(environment: Mapping[str, str]) -> TemplateProcess:
+    """Start a clean interpreter: the same executable, flags and warning options, nothing of this process's state."""
+    ours, theirs = Channel.pair()
+    read_end, write_end = lifeline.create()
+    command = [
+        sys.executable,
+        *_interpreter_flags(),
+        str(_PACKAGE / "template"),
+        str(_PACKAGE.parent),
+        str(theirs.fileno()),
+        str(read_end),
+    ]
+    try:
+        popen = subprocess.Popen(command, env=dict(environment), pass_fds=(theirs.fileno(), read_end))
+    finally:
+        theirs.close()
+        os.close(read_end)
+    return TemplateProcess(popen.pid, ours, write_end, popen=popen)
+
+
+def _interpreter_flags() -> list[str]:
+    # What multiprocessing uses for the same purpose, in every supported version of Python.
+    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined,no-any-return]
+
+
+def duplicate_sockets(sockets: list[socket.socket]) -> tuple[int, ...]:
+    """Descriptors to send away, since a channel closes what it has sent."""
+    return tuple(os.dup(sock.fileno()) for sock in sockets)

@@ -1,0 +1,54 @@
+"""What uvicorn's --reload options say of a path; the meaning of every pattern is uvicorn's own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uvicorn.supervisors.watchfilesreload import FileFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from uvicorn import Config
+
+_PRUNED = frozenset({"__pycache__", "node_modules", "site-packages"})
+
+
+class ReloadRules:
+    """Built from a uvicorn configuration."""
+
+    def __init__(self, config: Config) -> None:
+        self._filter = FileFilter(config)
+        self._includes = list(config.reload_includes)
+        self._roots = tuple(f"{os.path.realpath(root)}/" for root in config.reload_dirs)
+        self._is_everywhere = list(config.reload_dirs) == [Path.cwd()]
+
+    @property
+    def folders_to_search(self) -> list[str]:
+        """Every folder in which --reload-include may match something; none without that option."""
+        return [folder for root in self._roots for folder in _walk(root)] if self._includes else []
+
+    def allows(self, path: str) -> bool:
+        """A change of this file may reload: not excluded, and below a --reload-dir where one is given."""
+        return bool(self._filter(Path(path))) and (self._is_everywhere or self._is_below_roots(path))
+
+    def insists(self, path: str) -> bool:
+        """A change of this file reloads even if nothing has read it."""
+        return any(Path(path).match(pattern) for pattern in self._includes) and self.allows(path)
+
+    def _is_below_roots(self, path: str) -> bool:
+        return os.path.realpath(path).startswith(self._roots)
+
+
+def is_pruned(folder: str) -> bool:
+    """Nothing of the project lies there: hidden, generated, or a virtual environment."""
+    path = Path(folder)
+    return path.name in _PRUNED or path.name.startswith(".") or (path / "pyvenv.cfg").exists()
+
+
+def _walk(root: str) -> Iterator[str]:
+    for folder, children, _ in os.walk(root):
+        yield folder.rstrip("/") or "/"
+        children[:] = [name for name in children if not is_pruned(f"{folder}/{name}")]

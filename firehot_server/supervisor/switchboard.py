@@ -1,0 +1,88 @@
+"""Waits on every control channel at once, and delivers what they say."""
+
+from __future__ import annotations
+
+import selectors
+from typing import TYPE_CHECKING, Protocol
+
+from firehot_server.errors import ChannelClosed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from firehot_server.messages import Message
+    from firehot_server.supervisor.processes import Process
+
+
+class HasFileno(Protocol):
+    def fileno(self) -> int: ...
+
+
+class Switchboard:
+    """A selector over processes and other sources. Close it with `close`."""
+
+    def __init__(self) -> None:
+        self._selector = selectors.DefaultSelector()
+
+    def listen(self, source: HasFileno, on_readable: Callable[[], None]) -> None:
+        """Call back whenever there is something to read."""
+        self._selector.register(source, selectors.EVENT_READ, on_readable)
+
+    def attach(
+        self, process: Process, on_message: Callable[[Message], None], on_eof: Callable[[], None]
+    ) -> None:
+        """Deliver a process's messages, then the end of its channel."""
+
+        def on_ready() -> None:
+            self._flush(process)
+            for message in process.channel.receive_available():
+                on_message(message)
+            if process.channel.at_eof and self.is_attached(process):
+                self._selector.unregister(process.channel)
+                on_eof()
+
+        self._selector.register(process.channel, selectors.EVENT_READ, on_ready)
+
+    def is_attached(self, process: Process) -> bool:
+        """Its messages are delivered, and its end has not come yet."""
+        return process.channel.fileno() >= 0 and process.channel in self._selector.get_map()
+
+    def drain(self, process: Process) -> None:
+        """Deliver what has already arrived, now."""
+        if self.is_attached(process):
+            self._selector.get_key(process.channel).data()
+
+    def release(self, process: Process) -> None:
+        """Forget a process, and close its channel; this ends it if it lives."""
+        if self.is_attached(process):
+            self._selector.unregister(process.channel)
+        process.close()
+
+    def send(self, process: Process, message: Message) -> None:
+        """Send without waiting; that the process is gone is learned from its end, not here."""
+        try:
+            process.channel.send(message)
+        except ChannelClosed:
+            return
+        self._flush(process)
+
+    def turn(self, timeout: float | None) -> None:
+        """Wait for whatever comes first, up to `timeout` seconds, and deliver it."""
+        for key, _ in self._selector.select(timeout):
+            if self._selector.get_map().get(key.fd) is key:
+                key.data()
+
+    def close(self) -> None:
+        """Stop waiting."""
+        self._selector.close()
+
+    def _flush(self, process: Process) -> None:
+        try:
+            process.channel.flush()
+        except ChannelClosed:
+            return
+        if self.is_attached(process):
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if process.channel.wants_write else 0)
+            key = self._selector.get_key(process.channel)
+            if key.events != wanted:
+                self._selector.modify(process.channel, wanted, key.data)

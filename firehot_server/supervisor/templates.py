@@ -1,0 +1,321 @@
+"""Templates, from spawn to retirement: what they preload, what is wrong with them, and which one forks."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from firehot_server.channel import Channel
+from firehot_server.messages import (
+    Configure,
+    Exited,
+    Extend,
+    Extended,
+    Fork,
+    Forked,
+    Message,
+    Preload,
+    Preloaded,
+    Preloading,
+    Skipped,
+)
+from firehot_server.supervisor import events as ev
+from firehot_server.supervisor.ending import ending
+from firehot_server.supervisor.processes import TemplateProcess, spawn_template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from firehot_server.supervisor.preloads import Preloads
+    from firehot_server.supervisor.switchboard import Switchboard
+    from firehot_server.supervisor.terminal import ProgressLine
+
+logger = logging.getLogger("uvicorn.error")
+
+# A template that ends before it has imported anything, so many times in a row, will never work.
+_ATTEMPTS = 3
+_REAP_SECONDS = 5.0
+
+
+class Templates:
+    """Owns every template process.
+
+    Args:
+        emit: takes `TemplateReady` and `TemplateLost`.
+        on_forked: takes the template and its `Forked`.
+        on_exited: takes the `Exited` of a template's child.
+        set_deadline: (re)starts the preload deadline; None stops it.
+    """
+
+    def __init__(
+        self,
+        switchboard: Switchboard,
+        preloads: Preloads,
+        server_stack: tuple[str, ...],
+        progress: ProgressLine,
+        *,
+        preload_timeout: float,
+        emit: Callable[[ev.Event], None],
+        on_forked: Callable[[TemplateProcess, Forked], None],
+        on_exited: Callable[[Exited], None],
+        set_deadline: Callable[[float | None], None],
+    ) -> None:
+        self._switchboard = switchboard
+        self._preloads = preloads
+        self._server_stack = server_stack
+        self._progress = progress
+        self._timeout = preload_timeout
+        self._emit = emit
+        self._on_forked = on_forked
+        self._on_exited = on_exited
+        self._set_deadline = set_deadline
+        self._base: TemplateProcess | None = None
+        self._extension: TemplateProcess | None = None
+        self._extending: TemplateProcess | None = None
+        self._extras: list[str] = []
+        self._retired: list[TemplateProcess] = []
+        self._awaited = 0
+        self._skipped: list[Skipped] = []
+        self._attempts = 0
+        self._started = 0.0
+        self._ready = False
+
+    # -- starting
+
+    def start(self, configure: Configure, environment: Mapping[str, str]) -> None:
+        """Spawn a template; the present one is retired."""
+        self.retire()
+        self._configure, self._environment = configure, environment
+        self._spawn()
+
+    def _spawn(self) -> None:
+        self._ready = False
+        self._started = time.monotonic()
+        self._skipped.clear()
+        template = self._base = spawn_template(self._environment)
+        self._attach(template)
+        self._switchboard.send(template, self._configure)
+        # While the new interpreter loads the server, this process finds out what the app needs.
+        self._switchboard.send(template, Preload(self._server_stack))
+        self._switchboard.send(template, Preload(self._preloads.app_modules()))
+        self._awaited = 2
+
+    def _attach(self, template: TemplateProcess) -> None:
+        self._switchboard.attach(
+            template, lambda message: self._hear(template, message), lambda: self._lose(template)
+        )
+
+    # -- forking
+
+    @property
+    def forker(self) -> TemplateProcess | None:
+        """The deepest template that is ready."""
+        return self._extension or self._base
+
+    def fork(self, message: Fork) -> None:
+        """Ask for a worker; `on_forked` will tell."""
+        if self.forker is not None:
+            self._switchboard.send(self.forker, message)
+
+    def extend(self, modules: Iterable[str]) -> None:
+        """A worker had to import these itself: next time the template should have them."""
+        new = self._preloads.learn(modules)
+        if new and self._base is not None and self._ready and self._extending is None:
+            self._extras += new
+            self._switchboard.send(self._base, Extend(tuple(self._extras)))
+
+    # -- what templates say
+
+    def _hear(self, template: TemplateProcess, message: Message) -> None:
+        match message:
+            case Preloading():
+                template.preloading = message.module
+                self._set_deadline(self._timeout)
+                if template is self._base:
+                    self._progress.show(f"Preloading {message.module} ({message.number}/{message.total})")
+            case Preloaded():
+                template.preloading = None
+                self._set_deadline(None)
+                self._preloaded(template, message)
+            case Extended():
+                self._extended(template, message)
+            case Forked():
+                template.workers.add(message.pid)
+                self._on_forked(template, message)
+            case Exited():
+                self._child_exited(template, message)
+            case _:
+                raise AssertionError(message)
+
+    def _preloaded(self, template: TemplateProcess, message: Preloaded) -> None:
+        if template is self._extending:
+            self._extension_is_ready(template, message)
+        elif template is self._base:
+            self._skipped += message.skipped
+            self._awaited -= 1
+            if self._awaited == 0:
+                self._judge(message.modules)
+
+    def _judge(self, modules: int) -> None:
+        self._progress.clear()
+        self._attempts = 0
+        for skipped in self._skipped:
+            self._preloads.reject(skipped.module, skipped.reason)
+        if any(skipped.lasting for skipped in self._skipped):
+            self._discard_base()
+            self._spawn()
+            return
+        self._ready = True
+        took = (time.monotonic() - self._started) * 1000
+        logger.info("Preloaded %s modules in %s ms%s", f"{modules:,}", f"{took:,.0f}", self._highlights())
+        self._emit(ev.TemplateReady())
+
+    def _highlights(self) -> str:
+        names = self._preloads.packages()
+        shown = ", ".join(names[:6])
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        return f": {shown}{more}" if shown else ""
+
+    def _extended(self, template: TemplateProcess, message: Extended) -> None:
+        extension = TemplateProcess(
+            message.pid, Channel.from_descriptor(message.channel[0]), message.lifeline[0]
+        )
+        template.workers.add(message.pid)
+        self._extending = extension
+        self._attach(extension)
+
+    def _extension_is_ready(self, template: TemplateProcess, message: Preloaded) -> None:
+        self._extending = None
+        if any(skipped.lasting for skipped in message.skipped):
+            self._drop_extras([skipped.module for skipped in message.skipped])
+            self._switchboard.release(template)
+            return
+        self._preloads.forget(skipped.module for skipped in message.skipped)
+        if self._extension is not None:
+            self._retire_one(self._extension)
+        self._extension = template
+        logger.debug("The template now holds %s modules", message.modules)
+
+    def _drop_extras(self, modules: list[str]) -> None:
+        self._preloads.forget(modules)
+        self._extras = [name for name in self._extras if name not in modules]
+
+    def _child_exited(self, template: TemplateProcess, message: Exited) -> None:
+        template.workers.discard(message.pid)
+        self._on_exited(message)
+        if template.retired and not template.workers:
+            self._end(template)
+
+    # -- losing
+
+    def expire(self) -> None:
+        """The preload deadline has passed."""
+        for template in (self._base, self._extending):
+            if template is not None and template.preloading is not None:
+                self._reject(template, f"it did not finish importing within {self._timeout:g} s")
+
+    def _lose(self, template: TemplateProcess) -> None:
+        """The channel is closed: the process is gone, or as good as."""
+        how = self._reap(template)
+        if template.retired:
+            self._forget_retired(template)
+        elif template.preloading is not None:
+            self._reject(template, f"the process {how} while importing it")
+        elif template in (self._extension, self._extending):
+            self._extension = self._extending = None
+        elif template is self._base:
+            self._base_lost(how)
+
+    def _base_lost(self, how: str) -> None:
+        self._progress.clear()
+        self._set_deadline(None)
+        was_ready, self._ready = self._ready, False
+        self._base = None
+        self._drop_extension()
+        self._attempts += not was_ready
+        hopeless = self._attempts >= _ATTEMPTS
+        text = f"The template {how}; starting another."
+        if hopeless:
+            text = f"The template {how} before it could do anything, {_ATTEMPTS} times. Is the environment broken?"
+        self._emit(ev.TemplateLost(text, hopeless=hopeless))
+
+    def _reject(self, template: TemplateProcess, reason: str) -> None:
+        module = template.preloading or ""
+        self._progress.clear()
+        self._set_deadline(None)
+        if template is self._extending:
+            self._extending = None
+            self._drop_extras([module])
+            self._switchboard.release(template)
+            return
+        self._preloads.reject(module, reason)
+        self._discard_base()
+        self._spawn()
+
+    def _discard_base(self) -> None:
+        if self._base is not None:
+            self._end(self._base)
+            self._base = None
+
+    # -- retiring
+
+    def retire(self) -> None:
+        """No template forks any more; each ends when its last worker has."""
+        self._ready = False
+        self._set_deadline(None)
+        self._progress.clear()
+        self._drop_extension()
+        if self._base is not None:
+            self._retire_one(self._base)
+            self._base = None
+
+    def _drop_extension(self) -> None:
+        for template in (self._extension, self._extending):
+            if template is not None:
+                self._retire_one(template)
+        self._extension = self._extending = None
+        self._extras.clear()
+
+    def _retire_one(self, template: TemplateProcess) -> None:
+        template.retired = True
+        if template.workers:
+            self._retired.append(template)
+        else:
+            self._end(template)
+
+    def _forget_retired(self, template: TemplateProcess) -> None:
+        if template in self._retired:
+            self._retired.remove(template)
+        self._switchboard.release(template)
+
+    def _end(self, template: TemplateProcess) -> None:
+        self._switchboard.release(template)
+        self._reap(template)
+        if template in self._retired:
+            self._retired.remove(template)
+
+    def close(self) -> None:
+        """End every template, and wait for those that this process has to reap."""
+        for template in (self._extending, self._extension, self._base, *self._retired):
+            if template is not None:
+                self._end(template)
+        self._base = self._extension = self._extending = None
+
+    def _reap(self, template: TemplateProcess) -> str:
+        """End the process for certain; how it ended, in words."""
+        template.cut()
+        if template.popen is None:
+            return "ended"
+        try:
+            status = template.popen.wait(_REAP_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "cannot be ended"
+        return ending(-status if status < 0 else status << 8)
+
+    def owns(self, template: TemplateProcess | None) -> bool:
+        """It lives, so it will report how its children end."""
+        return template is not None and self._switchboard.is_attached(template)
+
+

@@ -1,0 +1,160 @@
+"""The audit: may this process fork, or has an import left something behind that a copy would break?
+
+Threads do not survive a fork, and two processes that share a socket, a pipe, an event loop or a device disturb each
+other. What is known to handle forks by itself is allowed by name.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import stat
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+# These libraries re-create their thread pool in the child (pthread_atfork).
+FORK_SAFE_LIBRARIES = ("openblas",)
+
+_ANONYMOUS = {
+    "anon_inode:[eventpoll]": "an event loop",
+    "anon_inode:[io_uring]": "an io_uring",
+    "anon_inode:inotify": "a file watcher",
+    "anon_inode:[eventfd]": "an event descriptor",
+    "anon_inode:[timerfd]": "a timer",
+    "anon_inode:[signalfd]": "a signal descriptor",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a process holds that a fork would share or lose."""
+
+    native_threads: int
+    python_threads: tuple[str, ...]
+    descriptors: dict[int, str]
+    """Number → what it is, for people ("a socket")."""
+
+    @classmethod
+    def take(cls) -> Snapshot:
+        """Look at this process, now."""
+        return cls(
+            native_threads=_count_native_threads(),
+            python_threads=tuple(t.name for t in threading.enumerate() if t is not threading.main_thread()),
+            descriptors=_open_descriptors(),
+        )
+
+
+class Auditor:
+    """Compares the process with itself, from one check to the next.
+
+    Example:
+        ```python
+        auditor = Auditor()
+        import grpc
+        for finding in auditor.check():
+            print(f"grpc cannot be preloaded: {finding}")
+        ```
+    """
+
+    def __init__(self) -> None:
+        self._last = Snapshot.take()
+        self._pools = _count_fork_safe_pools()
+
+    def check(self) -> tuple[str, ...]:
+        """What appeared since the last check that forbids a fork; empty when it is safe."""
+        before, self._last = self._last, Snapshot.take()
+        return findings(before, self._last, allowed_threads=self._newly_allowed(before))
+
+    def _newly_allowed(self, before: Snapshot) -> int:
+        if self._last.native_threads <= before.native_threads:
+            return 0  # spares reading the memory map, the costly part of a check
+        known, self._pools = self._pools, _count_fork_safe_pools()
+        return (self._pools - known) * max((os.cpu_count() or 1) - 1, 0)
+
+
+def findings(before: Snapshot, after: Snapshot, *, allowed_threads: int) -> tuple[str, ...]:
+    """What appeared between two snapshots that forbids a fork. Pure.
+
+    Args:
+        allowed_threads: native threads that belong to newly loaded pools which survive forks.
+    """
+    found = [f"it left a thread running ({name})" for name in _added(before, after)]
+    started = (after.native_threads - len(after.python_threads)) - (
+        before.native_threads - len(before.python_threads)
+    )
+    if started > allowed_threads:
+        found.append(f"it left {started - allowed_threads} native thread(s) running")
+    for fd, kind in after.descriptors.items():
+        if before.descriptors.get(fd) != kind:
+            found.append(f"it left {kind} open")
+    return tuple(dict.fromkeys(found))
+
+
+def _added(before: Snapshot, after: Snapshot) -> list[str]:
+    remaining = list(before.python_threads)
+    added = []
+    for name in after.python_threads:
+        if name in remaining:
+            remaining.remove(name)
+        else:
+            added.append(name)
+    return added
+
+
+def _count_native_threads() -> int:
+    try:
+        return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - names only, and fast
+    except OSError:
+        # No /proc (macOS): only the threads that the interpreter started can be counted.
+        return 1 + _thread._count()
+
+
+def _count_fork_safe_pools() -> int:
+    try:
+        maps = Path("/proc/self/maps").read_text()
+    except OSError:
+        return 0
+    libraries = {line.rpartition("/")[2] for line in maps.splitlines() if ".so" in line}
+    return sum(any(known in library for known in FORK_SAFE_LIBRARIES) for library in libraries)
+
+
+def _open_descriptors() -> dict[int, str]:
+    """Descriptors above stderr that a copy must not share; plain files open for reading are harmless."""
+    kinds = {}
+    for name in os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"):  # noqa: PTH208
+        fd = int(name)
+        if fd > 2 and (kind := _kind(fd)):
+            kinds[fd] = kind
+    return kinds
+
+
+def _kind(fd: int) -> str | None:
+    try:
+        status = os.fstat(fd)
+        mode = status.st_mode
+        if stat.S_ISSOCK(mode):
+            return "a socket"
+        if stat.S_ISFIFO(mode):
+            return "a pipe"
+        if stat.S_ISCHR(mode):
+            return _device(fd, status)
+        if stat.S_ISREG(mode):
+            return _written_file(fd)
+        return _ANONYMOUS.get(os.readlink(f"/proc/self/fd/{fd}"))
+    except OSError:
+        return None  # closed since it was listed (the listing's own descriptor is one)
+
+
+def _device(fd: int, status: os.stat_result) -> str | None:
+    # /dev/null and the random devices hold no state; a terminal is shared by every process anyway.
+    harmless = {os.stat(path).st_rdev for path in ("/dev/null", "/dev/urandom", "/dev/random", "/dev/zero")}
+    return None if status.st_rdev in harmless or os.isatty(fd) else "a device"
+
+
+def _written_file(fd: int) -> str | None:
+    import fcntl
+
+    writable = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+    return "a file for writing" if writable else None

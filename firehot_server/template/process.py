@@ -1,0 +1,209 @@
+"""The template: a fresh interpreter that imports third-party modules, then waits and forks on request."""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firehot_server import lifeline
+from firehot_server.channel import Channel
+from firehot_server.discovery.origin import Origins
+from firehot_server.errors import ChannelClosed
+from firehot_server.messages import Configure, Exited, Extend, Extended, Fork, Forked, Message, Preload, Preloaded
+from firehot_server.template.guard import ImportGuard
+from firehot_server.template.preload import preload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# How long the supervisor may take to read what this process says, in seconds.
+_SEND_SECONDS = 30.0
+# This package is not the project, even where it is installed editable.
+_OWN_PACKAGE = str(Path(__file__).parents[1])
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerJob:
+    """What a forked worker knows at birth."""
+
+    channel: Channel
+    configure: Configure
+    fork: Fork
+    preloaded: frozenset[str]
+    """The names in `sys.modules` when the template forked."""
+    origins: Origins
+
+
+def main(channel_fd: int, lifeline_fd: int) -> None:
+    """Run the template; returns never in the template, and runs the worker in the forked copies."""
+    lifeline.tie(lifeline_fd)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A signal to the whole process group is the supervisor's to answer.
+        signal.signal(number, signal.SIG_IGN)
+    # Here, where nothing but the interpreter's own path is importable yet: the server stack of a cold start, too, is
+    # imported before the project's folder can shadow a name.
+    from firehot_server.worker.process import run_worker
+
+    run_worker(Template(Channel.from_descriptor(channel_fd), lifeline_fd).run())
+
+
+class Template:
+    """The waiting process. `run()` returns in forked workers only."""
+
+    def __init__(self, channel: Channel, lifeline_fd: int) -> None:
+        self._channel = channel
+        self._lifeline_fd = lifeline_fd
+        self._configure = Configure((), (), b"", "")
+        self._origins = Origins.of_interpreter(extra_third_party=[_OWN_PACKAGE])
+        self._wakeup = _ChildWakeup()
+
+    def run(self) -> WorkerJob:
+        """Answer the supervisor until it is gone; in a forked worker, return its job."""
+        try:
+            for message in self._messages():
+                job = self._answer(message)
+                if job is not None:
+                    return job
+        except ChannelClosed:
+            pass
+        os._exit(0)
+
+    def _messages(self) -> Iterator[Message]:
+        while True:
+            self._wakeup.wait(self._channel)
+            self._report_exits()
+            yield from self._channel.receive_available()
+            if self._channel.at_eof:
+                return
+
+    def _answer(self, message: Message) -> WorkerJob | None:
+        match message:
+            case Configure():
+                self._take_over(message)
+            case Preload():
+                self._preload(message.modules)
+            case Extend():
+                self._extend(message)
+            case Fork():
+                return self._fork_worker(message)
+            case _:
+                raise AssertionError(message)
+        return None
+
+    def _take_over(self, message: Configure) -> None:
+        self._configure = message
+        sys.path[:] = message.sys_path
+        sys.argv[:] = message.argv
+
+    def _preload(self, modules: tuple[str, ...]) -> None:
+        collecting = gc.isenabled()
+        gc.disable()  # imports make garbage for the next process only; freezing below settles what stays
+        try:
+            with ImportGuard(self._origins.is_first_party):
+                skipped = preload(modules, self._send)
+        finally:
+            if collecting:
+                gc.enable()
+        # What is alive now lives as long as the process: keep the collector, and with it the writes to these pages,
+        # away from it in every copy.
+        gc.collect()
+        gc.freeze()
+        self._send(Preloaded(skipped, len(sys.modules)))
+
+    def _fork_worker(self, message: Fork) -> WorkerJob | None:
+        pid, channel, ends = self._fork()
+        if pid:
+            self._send(Forked(message.worker, pid, channel=ends[:1], lifeline=ends[1:]))
+            return None
+        return WorkerJob(channel, self._configure, message, frozenset(sys.modules), self._origins)
+
+    def _extend(self, message: Extend) -> None:
+        pid, channel, ends = self._fork()
+        if pid:
+            self._send(Extended(pid, channel=ends[:1], lifeline=ends[1:]))
+            return
+        self._channel = channel
+        self._wakeup = _ChildWakeup()
+        self._preload(message.modules)
+
+    def _fork(self) -> tuple[int, Channel, tuple[int, ...]]:
+        """Fork; (pid, unused, the supervisor's ends) in the parent, (0, its channel, ()) in the child."""
+        ours, theirs = Channel.pair()
+        read_end, write_end = lifeline.create()
+        _flush_output()
+        pid = os.fork()
+        if pid:
+            ours.close()
+            os.close(read_end)
+            return pid, ours, (theirs.detach(), write_end)
+        theirs.close()
+        os.close(write_end)
+        lifeline.tie(read_end)
+        self._channel.close()
+        self._wakeup.close()
+        os.close(self._lifeline_fd)
+        self._lifeline_fd = read_end
+        return 0, ours, ()
+
+    def _report_exits(self) -> None:
+        for pid, status in _reap():
+            self._send(Exited(pid, status))
+
+    def _send(self, message: Message) -> None:
+        self._channel.send(message)
+        self._channel.flush_within(_SEND_SECONDS)
+
+
+class _ChildWakeup:
+    """Wakes the template when a child ends: the signal handler only writes to a pipe."""
+
+    def __init__(self) -> None:
+        self._read_end, self._write_end = os.pipe()
+        os.set_blocking(self._read_end, False)
+        os.set_blocking(self._write_end, False)
+        signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def wait(self, channel: Channel) -> None:
+        """Until the channel has something to read or a child has ended."""
+        poll = select.poll()
+        poll.register(channel, select.POLLIN)
+        poll.register(self._read_end, select.POLLIN)
+        poll.poll()
+        try:
+            os.read(self._read_end, 512)
+        except BlockingIOError:
+            pass  # it was the channel
+
+    def close(self) -> None:
+        """Stop waking, in a forked copy."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.close(self._read_end)
+        os.close(self._write_end)
+
+
+def _reap() -> Iterator[tuple[int, int]]:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, status
+
+
+def _flush_output() -> None:
+    """What a module printed while it was preloaded must not be printed again by every copy."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            pass  # no stream, or nobody reads it any more

@@ -1,0 +1,82 @@
+"""Keep-alive connections that can move to the next worker.
+
+A connection between two requests has no state but its socket and the bytes of a request that has not fully arrived.
+Both are handed over, so that the client never learns that the process behind its connection changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, cast
+
+from firehot_server.channel import MAX_DESCRIPTORS
+from firehot_server.messages import Connection, Handoff
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+class Movable:
+    """Mixed into one of uvicorn's HTTP protocol classes: keeps what a new process would have to be told."""
+
+    transport: asyncio.Transport
+    cycle: Any
+    received: bytes = b""
+    """Bytes of a request whose head is not complete yet."""
+    is_held = False
+    """Class attribute of the process's own protocol class: new connections are not read any more."""
+
+    @property
+    def is_idle(self) -> bool:
+        """No request is running, and all of the last response has left."""
+        done = self.cycle is None or self.cycle.response_complete
+        return done and not self.transport.is_closing() and self.transport.get_write_buffer_size() == 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)  # type: ignore[misc]
+        if type(self).is_held:
+            transport.pause_reading()
+
+    def data_received(self, data: bytes) -> None:
+        between_requests = self.cycle is None or self.cycle.response_complete
+        cycle = self.cycle
+        super().data_received(data)  # type: ignore[misc]
+        if between_requests and self.cycle is cycle:
+            self.received += data
+        else:
+            self.received = b""
+
+    def rest(self) -> None:
+        """Stop reading, and do not time out meanwhile: what the client sends waits in the kernel."""
+        self.transport.pause_reading()
+        cast("Any", self)._unset_keepalive_if_required()
+
+    def duplicate(self) -> int:
+        """A new descriptor of this connection's socket."""
+        return os.dup(self.transport.get_extra_info("socket").fileno())
+
+
+def make_movable(protocol_class: type[asyncio.Protocol]) -> type[asyncio.Protocol]:
+    """A subclass of an HTTP protocol class whose connections can be handed over.
+
+    A class that is not one of uvicorn's own HTTP/1.1 implementations (a user's, HTTP/2) is returned as it is.
+    """
+    if not hasattr(protocol_class, "_unset_keepalive_if_required"):
+        return protocol_class
+    return type(f"Movable{protocol_class.__name__}", (Movable, protocol_class), {})
+
+
+def idle(connections: Iterable[object]) -> list[Movable]:
+    """Those that can move now."""
+    return [c for c in connections if isinstance(c, Movable) and c.is_idle]
+
+
+def batches(connections: list[Movable]) -> Iterator[Handoff]:
+    """Messages that carry these connections, as many in each as the kernel takes."""
+    for start in range(0, len(connections), MAX_DESCRIPTORS):
+        part = connections[start : start + MAX_DESCRIPTORS]
+        yield Handoff(
+            connections=tuple(Connection(received=c.received) for c in part),
+            sockets=tuple(c.duplicate() for c in part),
+        )

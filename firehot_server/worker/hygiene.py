@@ -1,0 +1,64 @@
+"""What a fork must undo so that a worker starts as a fresh interpreter would."""
+
+from __future__ import annotations
+
+import gc
+import signal
+import sys
+from importlib.machinery import FileFinder
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Audit events by which a debugger announces itself; a frame of ours around `breakpoint()` would be debugged instead.
+_DEBUGGER_EVENTS = frozenset({"builtins.breakpoint", "pdb.Pdb"})
+
+
+def start_afresh() -> None:
+    """Make a forked copy of the template forget that it was one."""
+    _restore_signals()
+    gc.enable()
+    sys.modules["__main__"] = ModuleType("__main__")
+    _forget_folders()
+    _reseed()
+
+
+def on_debugger(announce: Callable[[], None]) -> None:
+    """Call `announce` when the user's code enters a debugger."""
+
+    def audit(event: str, _args: object) -> None:
+        if event in _DEBUGGER_EVENTS:
+            announce()
+
+    sys.addaudithook(audit)
+
+
+def _restore_signals() -> None:
+    # The supervisor answers the terminal's signals for all. A handler rather than SIG_IGN: programs that the app
+    # starts inherit what is ignored, but not a handler.
+    signal.signal(signal.SIGINT, _leave_to_supervisor)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def _leave_to_supervisor(_number: int, _frame: FrameType | None) -> None:
+    pass
+
+
+def _forget_folders() -> None:
+    """Listings that the template's finders remember may be older than the files.
+
+    Not `importlib.invalidate_caches()`: it imports `importlib.metadata`, which the app may never need.
+    """
+    for finder in sys.path_importer_cache.values():
+        if isinstance(finder, FileFinder):
+            finder.invalidate_caches()
+
+
+def _reseed() -> None:
+    """`random` reseeds itself after a fork, NumPy's global generator does not."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()

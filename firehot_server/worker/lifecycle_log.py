@@ -1,0 +1,65 @@
+"""uvicorn logs six lines per start and stop; with fifty reloads an hour the supervisor's one line says it all."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LIFECYCLE = frozenset(
+    {
+        "Started server process [%d]",
+        "Waiting for application startup.",
+        "Application startup complete.",
+        "ASGI 'lifespan' protocol appears unsupported.",
+        "Shutting down",
+        "Waiting for application shutdown.",
+        "Application shutdown complete.",
+        "Finished server process [%d]",
+    }
+)
+
+
+@contextlib.contextmanager
+def quiet_lifecycle() -> Iterator[None]:
+    """Meanwhile, uvicorn's lifecycle messages are only shown at `--log-level debug`."""
+    logger = logging.getLogger("uvicorn.error")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return record.msg not in _LIFECYCLE or logger.isEnabledFor(logging.DEBUG)
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
+@contextlib.contextmanager
+def capture_lifespan_errors(lifespan: Any) -> Iterator[list[str]]:
+    """Meanwhile, what the lifespan would log as an error goes into the list that this yields.
+
+    Args:
+        lifespan: the server's `uvicorn.lifespan` object.
+    """
+    errors: list[str] = []
+    logger, lifespan.logger = lifespan.__dict__.get("logger"), _Capture(errors)
+    try:
+        yield errors
+    finally:
+        lifespan.logger = logger
+
+
+class _Capture(logging.Logger):
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("uvicorn.lifespan")
+        self._errors = errors
+
+    def handle(self, record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR:
+            self._errors.append(record.getMessage())
+        else:
+            logging.getLogger("uvicorn.error").handle(record)

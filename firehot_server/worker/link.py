@@ -1,0 +1,57 @@
+"""The worker's side of its control channel."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from firehot_server.errors import ChannelClosed, Deadline
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from firehot_server.channel import Channel
+    from firehot_server.messages import Message
+
+# How long the supervisor may take to read what a worker says, in seconds.
+_SEND_SECONDS = 30.0
+
+
+class Link:
+    """Sends from any thread (lazy imports may run in one); receives in one place at a time."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._lock = threading.Lock()
+
+    def send(self, message: Message) -> None:
+        """Tell the supervisor. Without a supervisor this process has no reason to live: it ends."""
+        try:
+            with self._lock:
+                self._channel.send(message)
+                self._channel.flush_within(_SEND_SECONDS)
+        except (ChannelClosed, Deadline):
+            os._exit(1)
+
+    def receive(self) -> Message:
+        """Wait for the supervisor's next message; the supervisor keeps the deadline, by ending this process."""
+        try:
+            return self._channel.receive()
+        except ChannelClosed:
+            os._exit(1)
+
+    def listen(self, loop: asyncio.AbstractEventLoop, answer: Callable[[Message], None]) -> None:
+        """Call `answer` for every message, in the event loop."""
+        loop.add_reader(self._channel.fileno(), self._on_readable, answer)
+
+    def deafen(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Undo `listen`."""
+        loop.remove_reader(self._channel.fileno())
+
+    def _on_readable(self, answer: Callable[[Message], None]) -> None:
+        for message in self._channel.receive_available():
+            answer(message)
+        if self._channel.at_eof:
+            os._exit(1)

@@ -1,0 +1,121 @@
+"""A worker's life: forked, made fresh, imports the app, waits for its turn, serves, ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import cloudpickle
+import uvicorn
+
+from firehot_server.failure.app import FailureApp
+from firehot_server.messages import Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Read, Ready
+from firehot_server.worker import hygiene
+from firehot_server.worker.importing import AppFailed, NeedsRunningLoop, describe, import_app, package_folders
+from firehot_server.worker.link import Link
+from firehot_server.worker.reads import BytecodeCache, watch_source_reads
+from firehot_server.worker.server import Engine, drive, take_sockets
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from firehot_server.template.process import WorkerJob
+
+
+def run_worker(job: WorkerJob) -> NoReturn:
+    """Be a worker until the end of the process."""
+    sys.exit(Worker(job).run())
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, job: WorkerJob) -> None:
+        self._job = job
+        self._origins = job.origins
+        self._link = Link(job.channel)
+
+    def run(self) -> int:
+        """Live; the exit status."""
+        hygiene.start_afresh()
+        hygiene.on_debugger(lambda: self._link.send(Debugging()))
+        try:
+            self._live()
+        except NeedsRunningLoop:
+            self._link.send(NeedsLoop())
+        except AppFailed as error:
+            self._link.send(Failed(error.failure, package_folders(self._origins)))
+        except BaseException as error:
+            self._link.send(Failed(describe(error, self._origins), package_folders(self._origins)))
+        else:
+            return 0
+        return 1
+
+    def _live(self) -> None:
+        watch_source_reads(
+            self._origins.is_first_party,
+            lambda path, digest: self._link.send(Read(path, digest)),
+            BytecodeCache(self._job.configure.cache_dir),
+        )
+        config, target = cloudpickle.loads(self._job.configure.payload)
+        config.configure_logging()
+        if self._job.fork.role == "failure":
+            self._answer_failure(config)
+        server = getattr(target, "__self__", None)
+        if isinstance(server, uvicorn.Server):
+            drive(server, self._engine())
+            target(sockets=self._import(config))
+        else:
+            self._run_foreign(target)
+
+    def _engine(self) -> Engine:
+        return Engine(
+            link=self._link,
+            origins=self._origins,
+            import_in_loop=self._job.fork.in_loop,
+            before_exit=self._report_loaded,
+        )
+
+    def _import(self, config: uvicorn.Config) -> list[socket.socket] | None:
+        """Import now, unless that has to wait for the event loop; the listening sockets."""
+        if self._job.fork.in_loop:
+            return None
+        import_app(config, self._origins, in_loop=False)
+        self._link.send(Imported(package_folders(self._origins)))
+        return take_sockets(self._link)
+
+    def _run_foreign(self, target: Callable[..., None]) -> None:
+        """A target that is not uvicorn's server: it imports and serves as it likes, and is ended by SIGTERM."""
+        self._link.send(Imported(package_folders(self._origins)))
+        sockets = take_sockets(self._link)
+        threading.Thread(target=self._terminate_on_drain, name="firehot-drain", daemon=True).start()
+        self._link.send(Ready())
+        target(sockets=sockets)
+
+    def _terminate_on_drain(self) -> None:
+        while not isinstance(self._link.receive(), Drain):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _answer_failure(self, config: uvicorn.Config) -> None:
+        fork = self._job.fork
+        assert fork.failure is not None
+        config.app = cast("Any", FailureApp(fork.failure, fork.generation))
+        config.factory = False
+        config.interface = "asgi3"
+        config.lifespan = "on"
+
+    def _report_loaded(self) -> None:
+        if self._job.fork.role == "app":
+            names = sys.modules.keys() - self._job.preloaded
+            self._link.send(Loaded(tuple(sorted(n for n in names if self._is_worth_preloading(n)))))
+
+    def _is_worth_preloading(self, name: str) -> bool:
+        spec: Any = getattr(sys.modules.get(name), "__spec__", None)
+        if spec is None or spec.name != name or not isinstance(spec.origin, str):
+            return False
+        return not name.startswith("firehot_server") and not self._origins.is_first_party(spec.origin)

@@ -1,0 +1,99 @@
+"""What a worker reads of the project, and bytecode that is never stale.
+
+CPython trusts a `.pyc` whose source has the same size and the same modification time in whole seconds. Two saves in
+one second, a restored modification time or a jumping clock defeat that. Here the source of every first-party module
+is read, and its content decides whether cached bytecode may run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import marshal
+import os
+import sys
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import CodeType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DIGEST_SIZE = 8  # of importlib.util.source_hash, in bytes
+
+
+def watch_source_reads(
+    is_first_party: Callable[[str], bool], announce: Callable[[str, bytes], None], cache: BytecodeCache
+) -> None:
+    """From now on, announce every first-party module's source before it runs.
+
+    The loader itself is changed, not wrapped in a finder: what subclasses it (import hooks of test and typing tools)
+    and what calls it directly (editable installs) is covered as well, and modules look as they always do.
+
+    Args:
+        announce: called with the path and the digest of the content that will run.
+    """
+    load_by_mtime = SourceFileLoader.get_code
+
+    def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
+        path = self.get_filename(fullname)
+        if not is_first_party(path):
+            return load_by_mtime(self, fullname)
+        source = self.get_data(path)
+        digest = importlib.util.source_hash(source)
+        announce(path, digest)
+        key = cache.key(path, type(self))
+        code = cache.load(key, digest)
+        if code is None:
+            code = self.source_to_code(source, path)
+            cache.store(key, digest, code)
+        return code
+
+    SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
+
+
+class BytecodeCache:
+    """Compiled modules on disk, valid by content.
+
+    Args:
+        folder: where; empty: nowhere. A folder that cannot be written is no error, only slower.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def key(self, path: str, loader: type) -> str:
+        """One name per source file, interpreter, optimisation level and transforming loader."""
+        tagged = importlib.util.cache_from_source(path)
+        magic = importlib.util.MAGIC_NUMBER.hex()
+        text = f"{magic}\0{tagged}\0{loader.__module__}.{loader.__qualname__}"
+        return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
+
+    def load(self, key: str, digest: bytes) -> CodeType | None:
+        """The code compiled from the source with this digest, if it is there and whole."""
+        if not self._folder:
+            return None
+        try:
+            data = Path(self._folder, key).read_bytes()
+        except OSError:
+            return None
+        body = data[2 * _DIGEST_SIZE :]
+        if data[: 2 * _DIGEST_SIZE] != digest + importlib.util.source_hash(body):
+            return None
+        code = marshal.loads(body)
+        return code if isinstance(code, CodeType) else None
+
+    def store(self, key: str, digest: bytes, code: CodeType) -> None:
+        """Keep, all or nothing; silently not where the disk does not allow it or the user forbids bytecode."""
+        if not self._folder or sys.dont_write_bytecode:
+            return
+        body = marshal.dumps(code)
+        target = Path(self._folder, key)
+        draft = target.with_suffix(f".{os.getpid()}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft.write_bytes(digest + importlib.util.source_hash(body) + body)
+            draft.replace(target)
+        except OSError:
+            draft.unlink(missing_ok=True) if target.parent.is_dir() else None

@@ -1,0 +1,1 @@
+"""Fieldbook: a small log of bird sightings, made to be edited while it runs."""
