@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--min-ratio",
-        type=Demand.parse,
+        type=_demand,
         action="append",
         default=[],
         metavar="[APP:]PEER=RATIO",
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max-cold",
-        type=Demand.parse,
+        type=_demand,
         action="append",
         default=[],
         metavar="[APP:]PEER=RATIO",
@@ -111,6 +111,17 @@ def _bench(text: str) -> str:
     if text not in BENCHES:
         raise argparse.ArgumentTypeError(f"unknown: {text}; known: {', '.join(BENCHES)}")
     return text
+
+
+def _demand(text: str) -> Demand:
+    try:
+        demand = Demand.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    for name, table in ((demand.peer, SERVERS), (demand.app or next(iter(APPS)), APPS)):
+        if name not in table:  # a typing error must not make the check pass
+            raise argparse.ArgumentTypeError(f"unknown: {name}; known: {', '.join(table)}")
+    return demand
 
 
 def _names(table: Mapping[str, _Named]) -> Callable[[str], tuple[_Named, ...]]:
@@ -216,7 +227,7 @@ def _reload(app: App, settings: Settings, options: argparse.Namespace) -> _Secti
         f"reload, {app.name}: ms from a save to the first answer by the new code",
         reload_table(rows),
         [as_json(row) for row in rows],
-        list(reload_shortfalls(rows, options.min_ratio)),
+        list(reload_shortfalls(app.name, rows, options.min_ratio)),
     )
 
 
@@ -226,7 +237,7 @@ def _cold(app: App, settings: Settings, options: argparse.Namespace) -> _Section
         f"cold start, {app.name}: ms from the command to its first answer",
         cold_table(rows),
         [as_json(row) for row in rows],
-        list(cold_shortfalls(rows, options.max_cold)),
+        list(cold_shortfalls(app.name, rows, options.max_cold)),
     )
 
 

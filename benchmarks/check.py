@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .report import OURS, find, times_faster
+from .report import OURS, find, share_of_time, times_faster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,41 +34,40 @@ class Demand:
             raise ValueError(f"{text!r} is not peer=RATIO or app:peer=RATIO")
         return cls(app or None, peer, float(ratio))
 
-    def concerns(self, app: str) -> bool:
-        """Whether it is about this app."""
-        return self.app in (None, app)
 
-
-def reload_shortfalls(rows: Sequence[ReloadRow], demands: Sequence[Demand]) -> Iterator[str]:
+def reload_shortfalls(app: str, rows: Sequence[ReloadRow], demands: Sequence[Demand]) -> Iterator[str]:
     """What one app's reloads owe: no lost edit, no failed and no stale request, and the ratios (at least)."""
     ours = find(rows, OURS)
-    if ours is None or ours.median is None:
-        yield f"reload: {OURS} was not measured"
+    if ours is None:
+        yield f"reload {app}: {OURS} was not measured"
         return
+    yield from (f"reload {app}: {note}" for note in ours.notes)
     for what, count in (("failed", ours.failures.total()), ("stale", ours.stale), ("lost", ours.lost)):
         if count:
-            yield f"reload {ours.app}: {count} {what}"
-    for demand in demands:
-        if demand.concerns(ours.app):
-            ratio = times_faster(ours, find(rows, demand.peer))
-            if ratio is None or ratio < demand.ratio:
-                yield f"reload {ours.app}: {_show(ratio)} times {demand.peer}, wanted {demand.ratio:g}"
+            yield f"reload {app}: {count} {what}"
+    for demand in _concerning(app, demands):
+        ratio = times_faster(ours, find(rows, demand.peer))
+        if ratio is None or ratio < demand.ratio:
+            yield f"reload {app}: {_show(ratio)} times {demand.peer}, wanted {demand.ratio:g}"
 
 
-def cold_shortfalls(rows: Sequence[ColdRow], demands: Sequence[Demand]) -> Iterator[str]:
+def cold_shortfalls(app: str, rows: Sequence[ColdRow], demands: Sequence[Demand]) -> Iterator[str]:
     """What one app's cold starts owe: the time relative to the peer's (at most), with and without a cache."""
     ours = [row for row in rows if row.server.startswith(OURS)]
+    if not ours:
+        yield f"cold {app}: {OURS} was not measured"
     for row in ours:
-        for demand in demands:
-            if demand.concerns(row.app):
-                faster = times_faster(row, find(rows, demand.peer))
-                if faster is None or 1 / faster > demand.ratio:
-                    slower = None if faster is None else 1 / faster
-                    yield (
-                        f"cold {row.app}: {row.server} takes {_show(slower)} of {demand.peer}'s time, "
-                        f"wanted {demand.ratio:g}"
-                    )
+        yield from (f"cold {app}: {row.server}: {note}" for note in row.notes)
+        for demand in _concerning(app, demands):
+            share = share_of_time(row, find(rows, demand.peer))
+            if share is None or share > demand.ratio:
+                takes = f"{_show(share)} of {demand.peer}'s time"
+                yield f"cold {app}: {row.server}: {takes}, wanted {demand.ratio:g}"
+
+
+def _concerning(app: str, demands: Sequence[Demand]) -> Iterator[Demand]:
+    return (demand for demand in demands if demand.app in (None, app))
 
 
 def _show(ratio: float | None) -> str:
-    return "an unknown number of" if ratio is None else f"{ratio:.2f}"
+    return "unknown" if ratio is None else f"{ratio:.2f}"

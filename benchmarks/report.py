@@ -108,6 +108,12 @@ def times_faster(row: Row, reference: Row | None) -> float | None:
     return reference.median / row.median
 
 
+def share_of_time(row: Row, reference: Row | None) -> float | None:
+    """The row's median as a part of the reference's; None where either is unknown."""
+    faster = times_faster(row, reference)
+    return None if faster is None else 1 / faster
+
+
 def reload_table(rows: Sequence[ReloadRow]) -> str:
     """The table of one app's reloads, with the notes below it."""
     header = ["server", "version", "edits", "first", "p50", "p95", "max", "failed", "stale", "lost"]
@@ -146,7 +152,6 @@ def cold_table(rows: Sequence[ColdRow]) -> str:
 
 def _cold_cells(row: ColdRow, rows: Sequence[ColdRow]) -> list[str]:
     times = row.milliseconds
-    faster = times_faster(row, find(rows, "uvicorn"))
     return [
         row.server,
         row.version,
@@ -154,7 +159,7 @@ def _cold_cells(row: ColdRow, rows: Sequence[ColdRow]) -> list[str]:
         _number(row.median),
         _number(min(times, default=None)),
         _number(max(times, default=None)),
-        _ratio(None if faster is None else 1 / faster),
+        _ratio(share_of_time(row, find(rows, "uvicorn"))),
     ]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ParamSpec
 import uvicorn
 
 from firehot_server.config import Settings
+from firehot_server.supervisor.reload import FirehotReload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,14 +36,8 @@ def reloading_with(settings: Settings) -> Iterator[None]:
         yield
         return
 
-    def reloader(*args: object, **kwargs: object) -> object:
-        # Imported on use: without --reload none of the engine is needed.
-        from firehot_server.supervisor.reload import FirehotReload
-
-        return FirehotReload(*args, **kwargs, settings=settings)  # type: ignore[arg-type]
-
     original = module.ChangeReload
-    module.ChangeReload = reloader
+    module.ChangeReload = functools.partial(FirehotReload, settings=settings)
     try:
         yield
     finally:

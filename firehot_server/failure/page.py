@@ -127,7 +127,7 @@ def _stack(frames: tuple[Frame, ...]) -> Iterator[str]:
         if first_party or len(calls) == 1:
             yield from calls
         else:
-            summary = f"<summary>{len(calls)} calls in third-party code</summary>"
+            summary = f"<summary>{len(calls)} calls outside the project</summary>"
             yield f'<details class="run">{summary}{"".join(calls)}</details>'
 
 

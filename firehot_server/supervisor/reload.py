@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.config import STARTUP_FAILURE, create_ssl_context
 
 from firehot_server.config import Settings
-from firehot_server.supervisor.loop import Supervisor
 
 if TYPE_CHECKING:
     import socket
@@ -58,6 +57,9 @@ class FirehotReload:
         Raises:
             SystemExit: with uvicorn's status for a failed start, if no server could be started at all.
         """
+        # Here, so that the sockets listen before the rest of the engine is loaded.
+        from firehot_server.supervisor.loop import Supervisor
+
         _check_certificate(self.config)
         pid = os.getpid()
         logger.info("Started reloader process [%d] using firehot", pid)

@@ -106,10 +106,10 @@ def test_failures_of_one_cause_share_one_name(error, name):
     assert probe.name_failure(error) == name
 
 
-def reload_row(server: str, *times: float | None, stale: int = 0, failures: dict[str, int] | None = None):
+def reload_row(server, *times, stale=0, failures=None, notes=()):
     """A row whose first edit took 100 ms and whose repeated edits took `times`."""
     outcomes = [Outcome(time, 10, stale, failures or {}) for time in times]
-    return report.ReloadRow("small", server, "1.0", first=Outcome(100.0, 10, 0), repeated=outcomes)
+    return report.ReloadRow("small", server, "1.0", Outcome(100.0, 10, 0), outcomes, list(notes))
 
 
 def test_the_table_compares_with_uvicorn_and_with_uvicorn_hmr():
@@ -208,21 +208,24 @@ def test_a_demand_that_makes_no_sense_is_refused(text):
         (reload_row("firehot", 20.0, stale=2), ["reload small: 2 stale"]),
         (reload_row("firehot", 20.0, failures={"reset": 3}), ["reload small: 3 failed"]),
         (reload_row("firehot", 20.0, None), ["reload small: 1 lost"]),
-        (reload_row("firehot"), ["reload small: firehot was not measured"]),
+        (reload_row("uvicorn-hmr", 5.0), ["reload small: firehot was not measured"]),
+        (reload_row("firehot", 20.0, notes=["ended by itself"]), ["reload small: ended by itself"]),
     ],
 )
 def test_the_check_names_what_falls_short(ours, expected):
     """One line for each thing owed."""
     rows = [ours, reload_row("uvicorn", 600.0)]
 
-    assert list(check.reload_shortfalls(rows, [Demand("small", "uvicorn", 20.0)])) == expected
+    assert list(check.reload_shortfalls("small", rows, [Demand("small", "uvicorn", 20.0)])) == expected
 
 
 def test_a_demand_on_a_peer_that_was_not_measured_falls_short():
     """Silence would look like success."""
-    shortfalls = check.reload_shortfalls([reload_row("firehot", 20.0)], [Demand(None, "uvicorn", 20.0)])
+    shortfalls = check.reload_shortfalls(
+        "small", [reload_row("firehot", 20.0)], [Demand(None, "uvicorn", 20.0)]
+    )
 
-    assert list(shortfalls) == ["reload small: an unknown number of times uvicorn, wanted 20"]
+    assert list(shortfalls) == ["reload small: unknown times uvicorn, wanted 20"]
 
 
 def test_cold_starts_are_checked_with_and_without_a_cache():
@@ -233,9 +236,9 @@ def test_cold_starts_are_checked_with_and_without_a_cache():
         report.ColdRow("small", "uvicorn", "1", [400.0]),
     ]
 
-    shortfalls = list(check.cold_shortfalls(rows, [Demand(None, "uvicorn", 1.15)]))
+    shortfalls = list(check.cold_shortfalls("small", rows, [Demand(None, "uvicorn", 1.15)]))
 
-    assert shortfalls == ["cold small: firehot (empty cache) takes 1.25 of uvicorn's time, wanted 1.15"]
+    assert shortfalls == ["cold small: firehot (empty cache): 1.25 of uvicorn's time, wanted 1.15"]
 
 
 @pytest.mark.parametrize("app", apps.APPS.values(), ids=lambda app: app.name)

@@ -225,7 +225,7 @@ def test_the_failing_frame_comes_first():
     assert positions == sorted(positions)
     assert ["open" in call for call in page.all("details", "call")] == [False, False, False, True, False]
     assert len(page.all("details", "run")) == 1
-    assert "2 calls in third-party code" in page.text
+    assert "2 calls outside the project" in page.text
 
 
 def test_without_first_party_frames_the_innermost_leads():

@@ -1,0 +1,34 @@
+"""Fixtures for all layers."""
+
+import pytest
+
+from tests.support.server import ASGI, Project, Server
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """Nothing that one test learns reaches another, or the developer's own cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A small Starlette project that answers with `service.TEXT`."""
+    project = Project(tmp_path / "project")
+    project.write("app.py", ASGI)
+    project.say("one")
+    return project
+
+
+@pytest.fixture
+def serve(project):
+    """Start the command on `project`; everything that was started is stopped."""
+    started = []
+
+    def start(*arguments, **options):
+        started.append(Server(project, *arguments, **options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()

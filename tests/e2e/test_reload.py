@@ -1,0 +1,226 @@
+"""Saves are served, and only saves that matter."""
+
+import os
+import signal
+import threading
+import time
+
+import httpx
+import pytest
+
+from tests.support.waiting import until
+
+
+def test_an_edit_is_served(serve, project):
+    """A save shows in the next answer, and one line tells of it."""
+    server = serve()
+    assert server.text() == "one"
+    project.say("two")
+    line = server.wait_log(r"Reloaded in [\d,]+ ms: service\.py changed \(generation 2\)")
+    assert line
+    assert server.text() == "two"
+
+
+def test_start_up_lines_say_what_the_template_holds(serve):
+    """One line names what was preloaded and how long that took."""
+    server = serve()
+    assert "starlette" in server.wait_log(r"Preloaded [\d,]+ modules in [\d,]+ ms: .*").group()
+
+
+def test_a_request_before_the_app_is_imported_waits(serve, project):
+    """The socket listens before anything else: an early client gets its page, late."""
+    project.write("service.py", "import time\ntime.sleep(1)\nTEXT = 'late'\n")
+    server = serve(wait=False)
+    server.wait_log("Uvicorn running on")
+    assert server.text() == "late"
+
+
+@pytest.mark.parametrize("save", ["write", "replace"])
+def test_each_way_of_saving_reloads_once(serve, project, save):
+    """In place, or aside and renamed: one save, one reload."""
+    server = serve()
+    for number in range(2, 6):
+        getattr(project, save)("service.py", f"TEXT = {number!r}\n".replace(str(number), f"'{number}'"))
+        server.wait_generation(number)
+        assert server.text() == str(number)
+    assert server.log.count("Reloaded") == 4
+
+
+def test_a_save_without_a_change_does_not_reload(serve, project):
+    """The same content again is no edit; a debug line says so."""
+    server = serve("--log-level", "debug")
+    project.say("one")
+    server.wait_log(r"service\.py: the same content, or nothing has read it")
+    os.utime(project.folder / "service.py")
+    server.wait_log(r"service\.py: the same content, or nothing has read it", count=2)
+    assert "Reloaded" not in server.log
+
+
+def test_a_file_that_nothing_has_read_does_not_reload(serve, project):
+    """An edit of a script beside the app is none of the server's business."""
+    project.write("script.py", "print(1)\n")
+    server = serve("--log-level", "debug")
+    project.write("script.py", "print(2)\n")
+    server.wait_log(r"script\.py: the same content, or nothing has read it")
+    assert "Reloaded" not in server.log
+
+
+def test_an_included_file_always_reloads(serve, project):
+    """--reload-include names files that matter although nothing imports them, in sub-folders too."""
+    project.write("config/names.yaml", "a: 1\n")
+    server = serve("--reload-include", "*.yaml")
+    project.write("config/names.yaml", "a: 2\n")
+    server.wait_log(r"Reloaded in .* config/names\.yaml changed \(generation 2\)")
+
+
+def test_an_excluded_file_never_reloads(serve, project):
+    """--reload-exclude wins over having been read."""
+    server = serve("--reload-exclude", "service.py")
+    project.say("two")
+    project.write("app.py", project.folder.joinpath("app.py").read_text() + "\n")
+    server.wait_log(r"app\.py changed \(generation 2\)")
+    assert "service.py changed" not in server.log
+    assert server.text() == "two"
+
+
+def test_reload_dir_limits_what_reloads(serve, project):
+    """With --reload-dir, a change outside those folders does not reload, as in uvicorn."""
+    project.write("inner/part.py", "X = 1\n")
+    project.write("service.py", "import inner.part\nTEXT = f'{inner.part.X}'\n")
+    server = serve("--reload-dir", "inner")
+    project.write("app.py", project.folder.joinpath("app.py").read_text() + "\n")
+    project.write("inner/part.py", "X = 2\n")
+    server.wait_log(r"inner/part\.py changed \(generation 2\)")
+    assert "app.py changed" not in server.log
+    assert server.text() == "2"
+
+
+def test_reload_delay_waits_for_quiet(serve, project):
+    """--reload-delay gathers saves that follow each other into one reload."""
+    server = serve("--reload-delay", "0.3")
+    project.say("two")
+    project.write("app.py", project.folder.joinpath("app.py").read_text() + "\n")
+    server.wait_log(r"app\.py changed, service\.py changed \(generation 2\)")
+    assert server.text() == "two"
+
+
+def test_a_module_added_removed_and_renamed(serve, project):
+    """A new file, a lost one and a new name each reload."""
+    project.write(
+        "service.py",
+        "try:\n    from extra import TEXT\nexcept ImportError:\n    TEXT = 'without'\n",
+    )
+    server = serve()
+    assert server.text() == "without"
+    project.write("extra.py", "TEXT = 'with'\n")
+    server.wait_log(r"extra\.py added \(generation 2\)")
+    assert server.text() == "with"
+    (project.folder / "extra.py").rename(project.folder / "other.py")
+    server.wait_log(r"extra\.py removed.* \(generation 3\)")
+    assert server.text() == "without"
+
+
+def test_a_new_package_heals_its_import(serve, project):
+    """A folder that appears is searched and watched, however its files arrive."""
+    project.write("service.py", "from package.inner import TEXT\n")
+    server = serve()
+    assert server.get().status_code == 500
+    (project.folder / "package").mkdir()
+    project.write("package/__init__.py", "")
+    project.write("package/inner.py", "TEXT = 'found'\n")
+    until(lambda: server.get().text == "found", "the new package to be served")
+
+
+def test_a_folder_that_went_and_came_back_is_watched(serve, project):
+    """As after `git checkout` of another branch and back."""
+    project.write("package/__init__.py", "")
+    project.write("package/inner.py", "TEXT = 'first'\n")
+    project.write("service.py", "from package.inner import TEXT\n")
+    server = serve()
+    (project.folder / "package").rename(project.folder / "elsewhere")
+    until(lambda: server.get().status_code == 500, "the missing package to show")
+    (project.folder / "elsewhere").rename(project.folder / "package")
+    until(lambda: server.get().status_code == 200, "the package to be back")
+    project.write("package/inner.py", "TEXT = 'second'\n")
+    until(lambda: server.text() == "second", "the edit in the returned folder to be served")
+
+
+def test_a_module_imported_by_a_request_reloads(serve, project):
+    """What is imported lazily is logged and watched as well."""
+    project.write("lazy.py", "TEXT = 'lazy one'\n")
+    project.write(
+        "app.py",
+        "from starlette.responses import PlainTextResponse\n"
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] == 'http':\n"
+        "        import lazy\n"
+        "        await PlainTextResponse(lazy.TEXT)(scope, receive, send)\n",
+    )
+    server = serve()
+    assert server.text() == "lazy one"
+    project.write("lazy.py", "TEXT = 'lazy two'\n")
+    server.wait_generation(2)
+    assert server.text() == "lazy two"
+
+
+def test_saves_in_one_second_with_one_size_are_each_served(serve, project):
+    """Bytecode is never stale, whatever the modification time says."""
+    server = serve(environment={"PYTHONDONTWRITEBYTECODE": ""})
+    for number in range(10, 40):
+        path = project.write("service.py", f"TEXT = '{number}'\n")
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        until(lambda n=number: server.text() == str(n), f"version {number}")
+
+
+def test_sighup_reloads_now(serve):
+    """SIGHUP is a reload by hand."""
+    server = serve()
+    server.send(signal.SIGHUP)
+    server.wait_log(r"Reloaded in .*: SIGHUP \(generation 2\)")
+
+
+def test_an_env_file_is_read_again(serve, project):
+    """A change of --env-file starts a new interpreter: changed values show, removed keys are gone."""
+    project.write("service.py", "import os\nTEXT = os.environ.get('A', '-') + os.environ.get('B', '-')\n")
+    project.write("values.env", "A=1\nB=2\n")
+    server = serve("--env-file", "values.env")
+    assert server.text() == "12"
+    project.write("values.env", "A=3\n")
+    server.wait_log(r"values\.env changed, from a new interpreter \(generation 2\)")
+    assert server.text() == "3-"
+
+
+def test_a_hundred_reloads_lose_no_request(serve, project):
+    """Under steady load from fresh connections: no failure, nothing stale, nothing left open."""
+    server = serve("--no-access-log")
+    saved = {"at": 0.0, "number": 0}
+    problems, done = [], threading.Event()
+
+    def hammer():
+        while not done.is_set():
+            begun, expected, at = time.monotonic(), saved["number"], saved["at"]
+            try:
+                response = httpx.get(server.url, timeout=30)
+            except httpx.HTTPError as error:
+                problems.append(repr(error))
+                continue
+            if response.status_code != 200:
+                problems.append(response.text)
+            elif begun - at > 0.05 and int(response.text) < expected:
+                problems.append(f"stale: {response.text} instead of {expected}")
+
+    project.say("0")
+    until(lambda: server.text() == "0", "the first version")
+    threads = [threading.Thread(target=hammer) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(1, 101):
+            saved.update(number=number, at=time.monotonic())
+            (project.replace if number % 2 else project.write)("service.py", f"TEXT = '{number}'\n")
+            until(lambda n=number: server.text() == str(n), f"version {number}")
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert problems == []
