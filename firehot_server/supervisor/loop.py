@@ -77,15 +77,22 @@ class Supervisor:
         target: what a worker calls with the listening sockets, usually `uvicorn.Server(config).run`.
         sockets: bound and listening.
         settings: our own options.
+        path: the `sys.path` that the app needs.
     """
 
     def __init__(
-        self, config: Config, target: Callable[..., Any], sockets: list[socket.socket], settings: Settings
+        self,
+        config: Config,
+        target: Callable[..., Any],
+        sockets: list[socket.socket],
+        settings: Settings,
+        path: tuple[str, ...],
     ) -> None:
         self._config = config
         self._target = target
         self._sockets = sockets
         self._settings = settings
+        self._path = path
         self._origins = Origins.of_interpreter(extra_third_party=[os.path.dirname(os.path.dirname(__file__))])
         drain = config.timeout_graceful_shutdown
         self._machine = Machine(
@@ -106,11 +113,12 @@ class Supervisor:
             settings,
             Memory.of_app(cache_folder(), str(config.app), self._app_dir()),
             self._origins,
+            path,
         )
         self._templates = Templates(
             self._switchboard,
             self._preloads,
-            server_stack(config),
+            server_stack(config, path),
             self._progress,
             preload_timeout=settings.preload_timeout,
             emit=self._feed,
@@ -192,7 +200,7 @@ class Supervisor:
 
     def _configure(self) -> Configure:
         return Configure(
-            sys_path=tuple(sys.path),
+            sys_path=self._path,
             argv=tuple(sys.argv),
             payload=cloudpickle.dumps((self._config, self._target)),
             cache_dir=str(cache_folder() / "bytecode"),
@@ -381,13 +389,13 @@ class Supervisor:
     # -- names
 
     def _app_dir(self) -> str:
-        return os.path.abspath(sys.path[0]) if sys.path else os.getcwd()
+        return os.path.abspath(self._path[0]) if self._path else os.getcwd()
 
     def _first_party_path(self) -> list[str]:
         """The folders in which the app module itself may appear."""
         return [
             path
-            for path in (os.path.abspath(entry) for entry in sys.path)
+            for path in (os.path.abspath(entry) for entry in self._path)
             if os.path.isdir(path) and self._origins.is_first_party(path)
         ]
 

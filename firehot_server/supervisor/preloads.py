@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,18 +24,21 @@ logger = logging.getLogger("uvicorn.error")
 class Preloads:
     """Decides and remembers."""
 
-    def __init__(self, config: Config, settings: Settings, memory: Memory, origins: Origins) -> None:
+    def __init__(
+        self, config: Config, settings: Settings, memory: Memory, origins: Origins, path: tuple[str, ...]
+    ) -> None:
         self._config = config
         self._settings = settings
         self._memory = memory
         self._origins = origins
+        self._path = path
         self._announced: set[str] = set()
 
     def app_modules(self) -> tuple[str, ...]:
         """Modules that the app will import, in order. Reads first-party files, runs none."""
         module = str(self._config.app).partition(":")[0]
         found = reach(
-            module, path=sys.path, origins=self._origins, include_deferred=self._config.factory
+            module, path=self._path, origins=self._origins, include_deferred=self._config.factory
         ).third_party
         if set(self._memory.static) - set(found):
             self._memory.learned.clear()  # an import was removed: what it dragged in may be needed no more
@@ -89,7 +91,7 @@ class Preloads:
         return True
 
     def _stamp(self, module: str) -> str:
-        located = Locator(sys.path).find(module)
+        located = Locator(self._path).find(module)
         try:
             status = Path(located.file if located and located.file else "").stat()
         except OSError:
@@ -103,7 +105,7 @@ class Preloads:
             logger.debug("Cannot remember what to preload: %s", error)
 
 
-def server_stack(config: Config) -> tuple[str, ...]:
+def server_stack(config: Config, path: tuple[str, ...]) -> tuple[str, ...]:
     """The modules that uvicorn will load for this configuration."""
     targets = [
         HTTP_PROTOCOLS.get(config.http, config.http) if isinstance(config.http, str) else None,
@@ -115,7 +117,7 @@ def server_stack(config: Config) -> tuple[str, ...]:
     if config.interface == "wsgi":
         modules.append("a2wsgi")
     wanted = ("uvicorn", "uvicorn.server", *modules, *_implementations(modules))
-    locator = Locator(sys.path)
+    locator = Locator(path)
     return tuple(name for name in wanted if locator.find(name) is not None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.config import STARTUP_FAILURE, create_ssl_context
 
 from firehot_server.config import Settings
+from firehot_server.discovery.origin import Origins
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from uvicorn import Config
 
@@ -57,20 +59,37 @@ class FirehotReload:
         Raises:
             SystemExit: with uvicorn's status for a failed start, if no server could be started at all.
         """
-        # Here, so that the sockets listen before the rest of the engine is loaded.
-        from firehot_server.supervisor.loop import Supervisor
-
         _check_certificate(self.config)
         pid = os.getpid()
         logger.info("Started reloader process [%d] using firehot", pid)
         try:
-            status = Supervisor(self.config, self.target, self.sockets, self.settings).run()
+            with _project_out_of_reach() as path:
+                # Here, so that the sockets listen before the rest of the engine is loaded.
+                from firehot_server.supervisor.loop import Supervisor
+
+                status = Supervisor(self.config, self.target, self.sockets, self.settings, path).run()
         finally:
             for sock in self.sockets:
                 sock.close()
         logger.info("Stopping reloader process [%d]", pid)
         if status:
             sys.exit(status)
+
+
+@contextlib.contextmanager
+def _project_out_of_reach() -> Iterator[tuple[str, ...]]:
+    """Meanwhile, this process cannot import project code: a project's own `random.py` shadows nothing here.
+
+    Yields:
+        `sys.path` as it was, which the app needs.
+    """
+    path = tuple(sys.path)
+    origins = Origins.of_interpreter()
+    sys.path[:] = [entry for entry in path if not origins.is_first_party(entry)]
+    try:
+        yield path
+    finally:
+        sys.path[:] = path
 
 
 def _check_certificate(config: Config) -> None:

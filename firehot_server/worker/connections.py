@@ -72,6 +72,11 @@ def idle(connections: Iterable[object]) -> list[Movable]:
     return [c for c in connections if isinstance(c, Movable) and c.is_idle]
 
 
+def stationary(connections: Iterable[Any]) -> list[Any]:
+    """HTTP connections that have answered before and cannot move (TLS): their next request needs a new one."""
+    return [c for c in connections if not isinstance(c, Movable) and getattr(c, "cycle", None) is not None]
+
+
 def batches(connections: list[Movable]) -> Iterator[Handoff]:
     """Messages that carry these connections, as many in each as the kernel takes."""
     for start in range(0, len(connections), MAX_DESCRIPTORS):

@@ -112,6 +112,8 @@ class EngineServer(uvicorn.Server):
             protocol_class.is_held = True
         for connection in connections.idle(self.server_state.connections):
             connection.rest()
+        for connection in connections.stationary(self.server_state.connections):
+            connection.shutdown()  # closes it now if it is idle, else after its response
 
     def _begin_drain(self, message: Drain) -> None:
         self._hold()

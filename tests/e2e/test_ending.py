@@ -1,0 +1,233 @@
+"""The end: graceful, complete, and with uvicorn's exit codes."""
+
+import os
+import signal
+import threading
+
+import httpx
+import pytest
+
+from tests.support import processes
+from tests.support.waiting import until
+
+SLOW = """
+import asyncio, contextlib, pathlib
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+import service
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    yield
+    with open("shutdown.txt", "a") as file:
+        file.write(f"{service.TEXT} ended\\n")
+
+async def index(request):
+    return PlainTextResponse(service.TEXT)
+
+async def slow(request):
+    pathlib.Path("begun").touch()
+    await asyncio.sleep(float(request.query_params["seconds"]))
+    return PlainTextResponse(f"slow {service.TEXT}")
+
+app = Starlette(routes=[Route("/", index), Route("/slow", slow)], lifespan=lifespan)
+"""
+
+
+@pytest.fixture
+def slow_request(project):
+    """Begins a request that takes a while; its answer arrives in the list."""
+    threads = []
+
+    def begin(server, seconds):
+        answers = []
+
+        def ask():
+            try:
+                answers.append(httpx.get(f"{server.url}/slow?seconds={seconds}", timeout=60).text)
+            except httpx.HTTPError as error:
+                answers.append(error)
+
+        (project.folder / "begun").unlink(missing_ok=True)
+        threads.append(threading.Thread(target=ask))
+        threads[-1].start()
+        until((project.folder / "begun").exists, "the slow request to begin")
+        return answers
+
+    yield begin
+    for thread in threads:
+        thread.join(60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_everything_gracefully(serve, project, number):
+    """Ctrl-C and SIGTERM: lifespan shutdown runs, status 0, nothing is left."""
+    project.write("app.py", SLOW)
+    server = serve()
+    server.send(number)
+    assert server.wait_end() == 0
+    assert (project.folder / "shutdown.txt").read_text() == "one ended\n"
+    assert "Stopping reloader process" in server.log
+    assert "Traceback" not in server.log
+
+
+def test_ctrl_c_waits_for_a_running_request(serve, project, slow_request):
+    """A request that runs when Ctrl-C comes is answered."""
+    project.write("app.py", SLOW)
+    server = serve()
+    answers = slow_request(server, 1)
+    server.send(signal.SIGINT)
+    server.wait_log("Waiting for running requests to finish")
+    assert server.wait_end() == 0
+    until(lambda: answers == ["slow one"], "the answer")
+
+
+def test_ctrl_c_waits_no_longer_than_the_drain_deadline(serve, project, slow_request):
+    """What still runs at the deadline is named and cancelled."""
+    project.write("app.py", SLOW)
+    server = serve("--timeout-graceful-shutdown", "1")
+    slow_request(server, 60)
+    server.send(signal.SIGINT)
+    assert server.wait_end(20) == 0
+    assert "GET /slow was still running after 1 s; cancelled" in server.log
+
+
+def test_ctrl_c_twice_ends_at_once(serve, project, slow_request):
+    """The second Ctrl-C does not wait."""
+    project.write("app.py", SLOW)
+    server = serve("--timeout-graceful-shutdown", "50")
+    slow_request(server, 60)
+    server.send(signal.SIGINT)
+    server.wait_log("Waiting for running requests")
+    server.send(signal.SIGINT)
+    assert server.wait_end(10) == 0
+
+
+def test_ctrl_c_while_the_template_preloads(serve):
+    """Before anything is ready."""
+    server = serve(wait=False)
+    server.wait_log("Started reloader process")
+    server.send(signal.SIGINT)
+    assert server.wait_end() == 0
+
+
+def test_ctrl_c_during_a_reload(serve, project):
+    """While a worker hangs in its import."""
+    server = serve()
+    project.write("service.py", "open('importing', 'w').close()\nimport time\ntime.sleep(60)\n")
+    until((project.folder / "importing").exists, "the import to begin")
+    server.send(signal.SIGINT)
+    assert server.wait_end() == 0
+
+
+def test_ctrl_c_in_a_broken_state(serve, project):
+    """While the failure worker answers."""
+    server = serve()
+    project.write("service.py", "1 / 0\n")
+    server.wait_generation(2)
+    assert server.get().status_code == 500
+    server.send(signal.SIGINT)
+    assert server.wait_end() == 0
+
+
+def test_ctrl_c_with_a_handler_that_blocks_the_loop(serve, project, slow_request):
+    """A handler that never yields is killed after the deadline."""
+    project.write("app.py", SLOW.replace("await asyncio.sleep", "__import__('time').sleep"))
+    server = serve("--timeout-graceful-shutdown", "1")
+    slow_request(server, 60)
+    server.send(signal.SIGINT)
+    assert server.wait_end(20) == 0
+    assert "did not end in time; killed" in server.log
+
+
+@pytest.mark.parametrize(
+    "source", ["TEXT = 'idle'\n", "import time\ntime.sleep(60)\n", "while True: pass\n", "1 / 0\n"]
+)
+def test_no_process_outlives_a_killed_supervisor(serve, project, source):
+    """kill -9 of the supervisor: everything is gone within two seconds, whatever it was doing."""
+    project.write("app.py", "open('importing', 'w').close()\n" + (project.folder / "app.py").read_text())
+    project.write("service.py", source)
+    server = serve(wait=False)
+    until((project.folder / "importing").exists, "the import to begin")
+    family = processes.descendants(server.pid)
+    assert len(family) >= 2
+    server.send(signal.SIGKILL)
+    server.process.wait(5)
+    until(lambda: not any(map(processes.is_alive, family)), "every process to be gone", 2)
+
+
+def test_a_running_request_finishes_on_the_code_it_started_with(serve, project, slow_request):
+    """A reload overlaps with it: new requests get new code at once."""
+    project.write("app.py", SLOW)
+    server = serve()
+    answers = slow_request(server, 2)
+    project.say("two")
+    server.wait_generation(2)
+    assert server.text() == "two"
+    assert answers == []
+    until(lambda: answers, "the slow answer")
+    assert answers == ["slow one"]
+    until(lambda: len(processes.descendants(server.pid)) <= 3, "the old worker to be gone")
+
+
+def test_a_request_beyond_the_drain_deadline_is_cancelled(serve, project, slow_request):
+    """The old worker never outlives the drain deadline."""
+    project.write("app.py", SLOW)
+    server = serve("--timeout-graceful-shutdown", "1")
+    old = server.worker_pid
+    slow_request(server, 60)
+    project.say("two")
+    server.wait_generation(2)
+    until(lambda: not processes.is_alive(old), "the old worker to be gone")
+    assert "GET /slow was still running after 1 s; cancelled" in server.log
+
+
+def test_lifespan_shutdown_of_an_idle_worker_comes_before_the_next_startup(serve, project):
+    """So an exclusive resource (here a lock that refuses a second holder) survives reloads."""
+    project.write(
+        "app.py",
+        """
+import contextlib, os
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+import service
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    os.close(os.open("lock", os.O_CREAT | os.O_EXCL))
+    yield
+    os.unlink("lock")
+
+async def index(request):
+    return PlainTextResponse(service.TEXT)
+
+app = Starlette(routes=[Route("/", index)], lifespan=lifespan)
+""",
+    )
+    server = serve()
+    for number in range(2, 12):
+        project.say(str(number))
+        server.wait_generation(number)
+        assert server.text() == str(number)
+
+
+def test_the_exit_of_a_worker_leaves_no_zombie_and_no_descriptor(serve, project):
+    """After many reloads the supervisor and the template hold what they held after a few."""
+    server = serve()
+
+    def reload_to(first, last):
+        for number in range(first, last):
+            project.say(str(number))
+            server.wait_generation(number)
+        until(lambda: server.text() == str(last - 1), "the last version")
+        until(lambda: len(processes.descendants(server.pid)) <= 3, "old workers to be gone")
+        pids = [server.pid, *processes.children(server.pid)]
+        return [processes.open_descriptors(pid) for pid in pids]
+
+    early = reload_to(2, 8)
+    late = reload_to(8, 40)
+    assert late == early
+    states = {processes.state(pid) for pid in processes.descendants(server.pid)}
+    assert "Z" not in states

@@ -1,0 +1,158 @@
+"""What the template preloads, what it leaves out, and what the user is told about it."""
+
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.support import processes
+from tests.support.waiting import until
+
+
+@pytest.fixture
+def package(project):
+    """Adds a third-party module (below a site-packages folder on PYTHONPATH)."""
+
+    def add(name, source):
+        project.write(f"site-packages/{name}.py", textwrap.dedent(source))
+
+    return add
+
+
+@pytest.fixture
+def serve_with_packages(serve, project):
+    return lambda *arguments, **options: serve(
+        *arguments, environment={"PYTHONPATH": str(project.folder / "site-packages")}, **options
+    )
+
+
+def test_third_party_imports_run_once_for_all_generations(serve_with_packages, project, package):
+    """The preloaded module's process is the template, for every worker."""
+    package("library", "import os\nPID = os.getpid()\n")
+    project.write("service.py", "import library\nTEXT = str(library.PID)\n")
+    server = serve_with_packages()
+    assert server.text() == str(server.template_pid)
+    project.write("service.py", "import library\nTEXT = str(library.PID) + '!'\n")
+    server.wait_generation(2)
+    assert server.text() == f"{server.template_pid}!"
+
+
+TROUBLE = {
+    "raises": ("raise ValueError('not today')", "ValueError: not today"),
+    "needs project code": ("import service", "it imports project code (service)"),
+    "exits": ("import sys; sys.exit(4)", "SystemExit: 4"),
+    "kills": ("import os\nos._exit(5)", "exited with status 5"),
+    "crashes": ("import ctypes\nctypes.string_at(0)", "SIGSEGV"),
+    "hangs": ("import time\ntime.sleep(60)", "did not finish importing within 1 s"),
+    "leaves a thread": (
+        "import threading\nthreading.Thread(target=threading.Event().wait, name='mine', daemon=True).start()",
+        "a thread running (mine)",
+    ),
+    "leaves a socket": ("import socket\nheld = socket.socket()", "it left a socket open"),
+    "leaves a pipe": ("import os\nheld = os.pipe()", "it left a pipe open"),
+    "leaves a loop": ("import asyncio\nheld = asyncio.new_event_loop()", "an event loop open"),
+}
+
+
+@pytest.mark.parametrize(("source", "reason"), TROUBLE.values(), ids=TROUBLE.keys())
+def test_a_module_that_cannot_be_preloaded_is_named_and_left_to_the_worker(
+    serve_with_packages, project, package, source, reason
+):
+    """Whatever it does to the template: one line says why, the app is served, and it is remembered."""
+    project.write(
+        "service.py",
+        "TEXT = 'fine'\ndef never():\n    pass\nif TEXT != 'fine':\n    import troublesome\n",
+    )
+    package("troublesome", source)
+    server = serve_with_packages("--preload-timeout", "1")
+    assert server.text() == "fine"
+    assert reason in server.wait_log(r"Not preloaded: troublesome \(.*\)").group()
+    assert server.log.count("Not preloaded") == 1
+    server.stop()
+    again = serve_with_packages("--preload-timeout", "1")
+    assert again.text() == "fine"
+    assert again.log.count("Not preloaded") == 1
+    assert again.log.count("Preloaded") == 1
+
+
+def test_a_module_with_a_thread_works_in_the_worker(serve_with_packages, project, package):
+    """What the template must not hold, each worker imports for itself."""
+    package(
+        "threaded",
+        """
+        import os, queue, threading
+        asked, answered = queue.Queue(), queue.Queue()
+        def work():
+            while True:
+                answered.put(asked.get() + 1)
+        threading.Thread(target=work, daemon=True).start()
+        """,
+    )
+    project.write("service.py", "import threaded\nthreaded.asked.put(1)\nTEXT = str(threaded.answered.get(timeout=5))\n")
+    server = serve_with_packages()
+    assert server.text() == "2"
+
+
+def test_numpy_stays_preloaded(serve, project):
+    """OpenBLAS's thread pool survives forks, and NumPy works in every worker."""
+    source = "import numpy\nTEXT = str(int((numpy.ones((300, 300)) @ numpy.ones((300, 300))).sum()) + {})\n"
+    project.write("service.py", source.format(0))
+    server = serve()
+    assert server.text() == "27000000"
+    assert "Not preloaded" not in server.log
+    project.write("service.py", source.format(1))
+    server.wait_generation(2)
+    assert server.text() == "27000001"
+
+
+def test_no_preload_leaves_modules_to_the_worker(serve_with_packages, project, package):
+    """--no-preload NAME: the worker imports it itself."""
+    package("library", "import os\nPID = os.getpid()\n")
+    project.write("service.py", "import library, os\nTEXT = str(library.PID == os.getpid())\n")
+    server = serve_with_packages("--no-preload", "library")
+    assert server.text() == "True"
+
+
+def test_what_a_worker_loaded_dynamically_is_learned(serve_with_packages, project, package):
+    """A module that no static import reaches is preloaded after the first reload, and at the next start."""
+    package("plugin", "import os\nPID = os.getpid()\n")
+    source = "import importlib, os\nplugin = importlib.import_module('plu' + 'gin')\nTEXT = str(plugin.PID == os.getpid()){}\n"
+    project.write("service.py", source.format(""))
+    server = serve_with_packages("--log-level", "debug")
+    assert server.text() == "True"
+    project.write("service.py", source.format(" "))
+    server.wait_log("The template now holds")
+    project.write("service.py", source.format("  "))
+    server.wait_generation(3)
+    assert server.text() == "False"
+    server.stop()
+    assert serve_with_packages().text() == "False"
+
+
+def test_the_template_runs_no_project_code(serve, project):
+    """Not while it starts, not while it preloads: a project's own `random.py` runs in workers only."""
+    for name in ("signal", "socket", "select", "pickle", "dataclasses"):
+        project.write(f"{name}.py", f"open('ran-{name}', 'w')\nraise ImportError('shadow')\n")
+    command = Path(sys.executable).with_name("firehot-uvicorn")
+    server = serve("app:app", "--reload", "--port", "0", module=[str(command)], wait=False)
+    server.wait_log("Preloaded")
+    assert list(project.folder.glob("ran-*")) == []
+
+
+def test_installed_packages_need_a_new_interpreter(serve, project, tmp_path):
+    """An installer's record changed: the next reload starts from a clean interpreter, and says so."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    records = tmp_path / "base" / "lib" / version / "site-packages"
+    (records / "library-1.dist-info").mkdir(parents=True)
+    server = serve(environment={"PYTHONUSERBASE": str(tmp_path / "base")})
+    template = server.template_pid
+    project.say("two")
+    server.wait_generation(2)
+    assert server.template_pid == template
+    (records / "library-1.dist-info").rename(records / "library-2.dist-info")
+    project.say("three")
+    server.wait_log("service.py changed, packages were installed, from a new interpreter .generation 3.")
+    assert server.text() == "three"
+    until(lambda: processes.children(server.pid) != [template], "the old template to be gone")
+    assert server.template_pid != template
