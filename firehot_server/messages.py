@@ -82,15 +82,7 @@ class Extend(Message):
 
 @dataclass(frozen=True, slots=True)
 class Fork(Message):
-    """Fork a worker. Answered by `Forked`."""
-
-    worker: int
-    """The supervisor's own number for it: a generation may need several, one that fails and one that says so."""
-    generation: int
-    role: Role = "app"
-    failure: Failure | None = None
-    in_loop: bool = False
-    """Import the app inside the running event loop: it needs one at import."""
+    """Fork a process that makes itself fresh and then waits for `Begin`. Answered by `Forked`."""
 
 
 # ---------------------------------------------------------------- template -> supervisor
@@ -135,9 +127,8 @@ class Extended(Message):
 
 @dataclass(frozen=True, slots=True)
 class Forked(Message):
-    """A worker was forked: its control channel, and the end that keeps it alive while it is open."""
+    """A process was forked: its control channel, and the end that keeps it alive while it is open."""
 
-    worker: int
     pid: int
     channel: tuple[int, ...] = descriptors()
     lifeline: tuple[int, ...] = descriptors()
@@ -152,6 +143,17 @@ class Exited(Message):
 
 
 # ---------------------------------------------------------------- supervisor -> worker
+
+
+@dataclass(frozen=True, slots=True)
+class Begin(Message):
+    """A forked process becomes a worker: import the app, or take up the failure."""
+
+    generation: int
+    role: Role = "app"
+    failure: Failure | None = None
+    in_loop: bool = False
+    """Import the app inside the running event loop: it needs one at import."""
 
 
 @dataclass(frozen=True, slots=True)

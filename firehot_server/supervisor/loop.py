@@ -8,14 +8,15 @@ import os
 import signal
 import sys
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from firehot_server.channel import Channel
 from firehot_server.config import DEFAULT_DRAIN_SECONDS, Settings, cache_folder
 from firehot_server.discovery.origin import Origins
 from firehot_server.messages import (
+    Begin,
     Configure,
     Debugging,
     Drain,
@@ -23,8 +24,6 @@ from firehot_server.messages import (
     Draining,
     Exited,
     Failed,
-    Fork,
-    Forked,
     Handoff,
     Hold,
     Imported,
@@ -45,7 +44,7 @@ from firehot_server.supervisor.machine import Machine
 from firehot_server.supervisor.memory import Memory
 from firehot_server.supervisor.plan import INTERPRETER, State, rewind
 from firehot_server.supervisor.preloads import Preloads, server_stack
-from firehot_server.supervisor.processes import TemplateProcess, WorkerProcess, duplicate_sockets
+from firehot_server.supervisor.processes import WorkerProcess, duplicate_sockets
 from firehot_server.supervisor.rules import ReloadRules
 from firehot_server.supervisor.signals import SignalPipe
 from firehot_server.supervisor.switchboard import Switchboard
@@ -100,6 +99,8 @@ class Supervisor:
             startup_seconds=settings.startup_timeout,
         )
         self._status: int | None = None
+        self._events: deque[ev.Event] = deque()
+        self._forking = 0
         self._workers: dict[int, WorkerProcess] = {}
         self._handoffs: list[Handoff] = []
         self._alarms: Alarms[Alarm] = Alarms()
@@ -150,8 +151,14 @@ class Supervisor:
     # -- the machine
 
     def _feed(self, event: ev.Event) -> None:
-        for action in self._machine.handle(event, time.monotonic()):
-            self._do(action)
+        """Handle an event, and whatever doing the actions brings about, one after the other."""
+        self._events.append(event)
+        if len(self._events) > 1:
+            return  # the call that handles the first one is further up the stack
+        while self._events:
+            for action in self._machine.handle(self._events[0], time.monotonic()):
+                self._do(action)
+            self._events.popleft()
 
     def _do(self, action: ac.Action) -> None:
         match action:
@@ -209,28 +216,20 @@ class Supervisor:
     def _fork(self, action: ac.ForkWorker) -> None:
         if action.role == "app":
             self._ledger.begin(action.worker)
-        self._templates.fork(
-            Fork(action.worker, action.generation, action.role, action.failure, action.in_loop)
-        )
+        self._forking = action.worker
+        self._templates.fork(Begin(action.generation, action.role, action.failure, action.in_loop))
 
     # -- workers
 
-    def _worker_forked(self, template: TemplateProcess, message: Forked) -> None:
-        worker = WorkerProcess(
-            message.pid,
-            Channel.from_descriptor(message.channel[0]),
-            message.lifeline[0],
-            number=message.worker,
-            template=template,
-        )
+    def _worker_forked(self, worker: WorkerProcess) -> None:
+        worker.number = self._forking
         self._workers[worker.number] = worker
         self._switchboard.attach(
             worker, lambda message: self._hear(worker, message), lambda: self._channel_closed(worker)
         )
-        if self._machine.knows(worker.number):
-            self._feed(ev.Forked(worker.number))
-        else:
-            worker.cut()  # a newer edit has made it pointless already
+        if not self._machine.knows(worker.number):
+            worker.cut()  # it was given up while it was being forked
+        self._feed(ev.Forked(worker.number))
 
     def _hear(self, worker: WorkerProcess, message: Message) -> None:
         number = worker.number
@@ -248,6 +247,7 @@ class Supervisor:
             case Ready():
                 self._feed(ev.Ready(number))
                 self._deliver_handoffs()
+                self._templates.prepare()
             case Draining():
                 self._feed(ev.Draining(number, message.busy))
             case Drained():

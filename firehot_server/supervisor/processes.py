@@ -55,10 +55,10 @@ class TemplateProcess(Process):
 
 @dataclass(slots=True, eq=False)
 class WorkerProcess(Process):
-    """A worker."""
+    """A worker, or a stand-by that may become one."""
 
     number: int = 0
-    generation: int = 0
+    """The state machine's name for it; 0 for a stand-by."""
     template: TemplateProcess | None = None
 
 

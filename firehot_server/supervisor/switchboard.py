@@ -52,10 +52,14 @@ class Switchboard:
         if self.is_attached(process):
             self._selector.get_key(process.channel).data()
 
-    def release(self, process: Process) -> None:
-        """Forget a process, and close its channel; this ends it if it lives."""
+    def detach(self, process: Process) -> None:
+        """Deliver no more of what a process says."""
         if self.is_attached(process):
             self._selector.unregister(process.channel)
+
+    def release(self, process: Process) -> None:
+        """Forget a process, and close its channel; this ends it if it lives."""
+        self.detach(process)
         process.close()
 
     def send(self, process: Process, message: Message) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from firehot_server.channel import Channel
 from firehot_server.messages import (
+    Begin,
     Configure,
     Exited,
     Extend,
@@ -23,7 +24,7 @@ from firehot_server.messages import (
 )
 from firehot_server.supervisor import events as ev
 from firehot_server.supervisor.ending import ending
-from firehot_server.supervisor.processes import TemplateProcess, spawn_template
+from firehot_server.supervisor.processes import TemplateProcess, WorkerProcess, spawn_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,7 +45,7 @@ class Templates:
 
     Args:
         emit: takes `TemplateReady` and `TemplateLost`.
-        on_forked: takes the template and its `Forked`.
+        on_forked: takes each new worker process; it has been told to begin.
         on_exited: takes the `Exited` of a template's child.
         set_deadline: (re)starts the preload deadline; None stops it.
     """
@@ -58,7 +59,7 @@ class Templates:
         *,
         preload_timeout: float,
         emit: Callable[[ev.Event], None],
-        on_forked: Callable[[TemplateProcess, Forked], None],
+        on_forked: Callable[[WorkerProcess], None],
         on_exited: Callable[[Exited], None],
         set_deadline: Callable[[float | None], None],
     ) -> None:
@@ -81,6 +82,9 @@ class Templates:
         self._attempts = 0
         self._started = 0.0
         self._ready = False
+        self._standby: WorkerProcess | None = None
+        self._begin: Begin | None = None
+        self._forking: TemplateProcess | None = None
 
     # -- starting
 
@@ -114,10 +118,50 @@ class Templates:
         """The deepest template that is ready."""
         return self._extension or self._base
 
-    def fork(self, message: Fork) -> None:
-        """Ask for a worker; `on_forked` will tell."""
-        if self.forker is not None:
-            self._switchboard.send(self.forker, message)
+    def fork(self, begin: Begin) -> None:
+        """Get a worker; `on_forked` will tell. The stand-by is released, else one is forked now."""
+        self._begin = begin
+        if self._standby is not None:
+            self._release_standby()
+        else:
+            self.prepare()
+
+    def prepare(self) -> None:
+        """Fork a stand-by, so that the next worker need not wait for a fork."""
+        if self.forker is not None and self._ready and self._standby is None and self._forking is None:
+            self._forking = self.forker
+            self._switchboard.send(self.forker, Fork())
+
+    def _forked(self, template: TemplateProcess, message: Forked) -> None:
+        template.workers.add(message.pid)
+        process = WorkerProcess(
+            message.pid, Channel.from_descriptor(message.channel[0]), message.lifeline[0], template=template
+        )
+        if template is not self._forking:
+            process.close()  # that template was replaced meanwhile
+            return
+        self._forking = None
+        self._standby = process
+        if self._begin is not None:
+            self._release_standby()
+        else:
+            self._switchboard.attach(process, _ignore, self._drop_standby)
+
+    def _release_standby(self) -> None:
+        process, self._standby = self._standby, None
+        begin, self._begin = self._begin, None
+        assert process is not None
+        assert begin is not None
+        self._switchboard.detach(process)
+        self._switchboard.send(process, begin)
+        self._on_forked(process)
+
+    def _drop_standby(self) -> None:
+        """It belongs to a template that is not to be forked any more, or it is gone."""
+        self._forking = None
+        if self._standby is not None:
+            self._switchboard.release(self._standby)
+            self._standby = None
 
     def extend(self, modules: Iterable[str]) -> None:
         """A worker had to import these itself: next time the template should have them."""
@@ -142,8 +186,7 @@ class Templates:
             case Extended():
                 self._extended(template, message)
             case Forked():
-                template.workers.add(message.pid)
-                self._on_forked(template, message)
+                self._forked(template, message)
             case Exited():
                 self._child_exited(template, message)
             case _:
@@ -196,7 +239,13 @@ class Templates:
         if self._extension is not None:
             self._retire_one(self._extension)
         self._extension = template
+        self._change_forker()
         logger.debug("The template now holds %s modules", message.modules)
+
+    def _change_forker(self) -> None:
+        """Stand-by, and a fork that is under way, belong to the former template."""
+        self._drop_standby()
+        self.prepare()
 
     def _drop_extras(self, modules: list[str]) -> None:
         self._preloads.forget(modules)
@@ -225,6 +274,7 @@ class Templates:
             self._reject(template, f"the process {how} while importing it")
         elif template in (self._extension, self._extending):
             self._extension = self._extending = None
+            self._change_forker()
         elif template is self._base:
             self._base_lost(how)
 
@@ -232,7 +282,7 @@ class Templates:
         self._progress.clear()
         self._set_deadline(None)
         was_ready, self._ready = self._ready, False
-        self._base = None
+        self._base = self._begin = None
         self._drop_extension()
         self._attempts += not was_ready
         hopeless = self._attempts >= _ATTEMPTS
@@ -264,6 +314,7 @@ class Templates:
     def retire(self) -> None:
         """No template forks any more; each ends when its last worker has."""
         self._ready = False
+        self._begin = None
         self._set_deadline(None)
         self._progress.clear()
         self._drop_extension()
@@ -272,6 +323,7 @@ class Templates:
             self._base = None
 
     def _drop_extension(self) -> None:
+        self._drop_standby()
         for template in (self._extension, self._extending):
             if template is not None:
                 self._retire_one(template)
@@ -298,6 +350,7 @@ class Templates:
 
     def close(self) -> None:
         """End every template, and wait for those that this process has to reap."""
+        self._drop_standby()
         for template in (self._extending, self._extension, self._base, *self._retired):
             if template is not None:
                 self._end(template)
@@ -319,3 +372,5 @@ class Templates:
         return template is not None and self._switchboard.is_attached(template)
 
 
+def _ignore(_message: Message) -> None:
+    """A stand-by has nothing to say."""

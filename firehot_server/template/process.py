@@ -34,7 +34,6 @@ class WorkerJob:
 
     channel: Channel
     configure: Configure
-    fork: Fork
     preloaded: frozenset[str]
     """The names in `sys.modules` when the template forked."""
     origins: Origins
@@ -91,7 +90,7 @@ class Template:
             case Extend():
                 self._extend(message)
             case Fork():
-                return self._fork_worker(message)
+                return self._fork_worker()
             case _:
                 raise AssertionError(message)
         return None
@@ -116,12 +115,12 @@ class Template:
         gc.freeze()
         self._send(Preloaded(skipped, len(sys.modules)))
 
-    def _fork_worker(self, message: Fork) -> WorkerJob | None:
+    def _fork_worker(self) -> WorkerJob | None:
         pid, channel, ends = self._fork()
         if pid:
-            self._send(Forked(message.worker, pid, channel=ends[:1], lifeline=ends[1:]))
+            self._send(Forked(pid, channel=ends[:1], lifeline=ends[1:]))
             return None
-        return WorkerJob(channel, self._configure, message, frozenset(sys.modules), self._origins)
+        return WorkerJob(channel, self._configure, frozenset(sys.modules), self._origins)
 
     def _extend(self, message: Extend) -> None:
         pid, channel, ends = self._fork()

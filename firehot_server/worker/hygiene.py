@@ -21,7 +21,6 @@ def start_afresh() -> None:
     _restore_signals()
     gc.enable()
     sys.modules["__main__"] = ModuleType("__main__")
-    _forget_folders()
     _reseed()
 
 
@@ -47,7 +46,7 @@ def _leave_to_supervisor(_number: int, _frame: FrameType | None) -> None:
     pass
 
 
-def _forget_folders() -> None:
+def forget_folders() -> None:
     """Listings that the template's finders remember may be older than the files.
 
     Not `importlib.invalidate_caches()`: it imports `importlib.metadata`, which the app may never need.

@@ -12,7 +12,7 @@ import cloudpickle
 import uvicorn
 
 from firehot_server.failure.app import FailureApp
-from firehot_server.messages import Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Read, Ready
+from firehot_server.messages import Begin, Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Read, Ready
 from firehot_server.worker import hygiene
 from firehot_server.worker.importing import AppFailed, NeedsRunningLoop, describe, import_app, package_folders
 from firehot_server.worker.link import Link
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from firehot_server.failure.report import Failure
     from firehot_server.template.process import WorkerJob
 
 
@@ -43,8 +44,16 @@ class Worker:
         """Live; the exit status."""
         hygiene.start_afresh()
         hygiene.on_debugger(lambda: self._link.send(Debugging()))
+        watch_source_reads(
+            self._origins.is_first_party,
+            lambda path, digest: self._link.send(Read(path, digest)),
+            BytecodeCache(self._job.configure.cache_dir),
+        )
+        begin = self._link.receive()
+        assert isinstance(begin, Begin)
+        hygiene.forget_folders()
         try:
-            self._live()
+            self._live(begin)
         except NeedsRunningLoop:
             self._link.send(NeedsLoop())
         except AppFailed as error:
@@ -55,34 +64,29 @@ class Worker:
             return 0
         return 1
 
-    def _live(self) -> None:
-        watch_source_reads(
-            self._origins.is_first_party,
-            lambda path, digest: self._link.send(Read(path, digest)),
-            BytecodeCache(self._job.configure.cache_dir),
-        )
+    def _live(self, begin: Begin) -> None:
         config, target = cloudpickle.loads(self._job.configure.payload)
         config.configure_logging()
-        if self._job.fork.role == "failure":
-            self._answer_failure(config)
+        if begin.failure is not None:
+            _answer_failure(config, begin.failure, begin.generation)
         server = getattr(target, "__self__", None)
         if isinstance(server, uvicorn.Server):
-            drive(server, self._engine())
-            target(sockets=self._import(config))
+            drive(server, self._engine(begin))
+            target(sockets=self._import(config, begin))
         else:
             self._run_foreign(target)
 
-    def _engine(self) -> Engine:
+    def _engine(self, begin: Begin) -> Engine:
         return Engine(
             link=self._link,
             origins=self._origins,
-            import_in_loop=self._job.fork.in_loop,
-            before_exit=self._report_loaded,
+            import_in_loop=begin.in_loop,
+            before_exit=self._report_loaded if begin.role == "app" else _nothing,
         )
 
-    def _import(self, config: uvicorn.Config) -> list[socket.socket] | None:
+    def _import(self, config: uvicorn.Config, begin: Begin) -> list[socket.socket] | None:
         """Import now, unless that has to wait for the event loop; the listening sockets."""
-        if self._job.fork.in_loop:
+        if begin.in_loop:
             return None
         import_app(config, self._origins, in_loop=False)
         self._link.send(Imported(package_folders(self._origins)))
@@ -101,21 +105,23 @@ class Worker:
             pass
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def _answer_failure(self, config: uvicorn.Config) -> None:
-        fork = self._job.fork
-        assert fork.failure is not None
-        config.app = cast("Any", FailureApp(fork.failure, fork.generation))
-        config.factory = False
-        config.interface = "asgi3"
-        config.lifespan = "on"
-
     def _report_loaded(self) -> None:
-        if self._job.fork.role == "app":
-            names = sys.modules.keys() - self._job.preloaded
-            self._link.send(Loaded(tuple(sorted(n for n in names if self._is_worth_preloading(n)))))
+        names = sys.modules.keys() - self._job.preloaded
+        self._link.send(Loaded(tuple(sorted(n for n in names if self._is_worth_preloading(n)))))
 
     def _is_worth_preloading(self, name: str) -> bool:
         spec: Any = getattr(sys.modules.get(name), "__spec__", None)
         if spec is None or spec.name != name or not isinstance(spec.origin, str):
             return False
         return not name.startswith("firehot_server") and not self._origins.is_first_party(spec.origin)
+
+
+def _answer_failure(config: uvicorn.Config, failure: Failure, generation: int) -> None:
+    config.app = cast("Any", FailureApp(failure, generation))
+    config.factory = False
+    config.interface = "asgi3"
+    config.lifespan = "on"
+
+
+def _nothing() -> None:
+    pass

@@ -1,7 +1,16 @@
-"""Looking at processes from outside, by /proc."""
+"""Looking at processes from outside, by /proc; and forked children of the test."""
 
+import contextlib
 import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import traceback
 from pathlib import Path
+
+from tests.support.waiting import SECONDS, until
 
 
 def children(pid):
@@ -39,3 +48,114 @@ def is_alive(pid):
 def open_descriptors(pid):
     """How many descriptors a process has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def descriptor_kinds(pid):
+    """What a process has open, by number: "socket:[...]", "/dev/null"."""
+    kinds = {}
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            kinds[int(link.name)] = str(link.readlink())
+        except OSError:
+            pass  # the listing's own descriptor
+    return kinds
+
+
+def is_open(fd):
+    """This process has a descriptor of this number."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+class Child:
+    """A forked child of this process. It is ended and reaped by `end`, whatever it does."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self._status = None
+
+    def poll(self):
+        """The exit code, negative for a signal; None while it runs."""
+        if self._status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+        return self._status
+
+    def wait(self):
+        """The exit code, negative for a signal."""
+        until(lambda: self.poll() is not None, f"the end of process {self.pid}")
+        return self._status
+
+    def end(self):
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait()
+
+
+@contextlib.contextmanager
+def forked(function, *arguments):
+    """Run a function in a forked child, which then exits with status 0, or 1 where it raises."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            function(*arguments)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    child = Child(pid)
+    try:
+        yield child
+    finally:
+        child.end()
+
+
+def in_fork(function, *arguments):
+    """What a function returns (or raises) in a forked child: for what must not happen to this process."""
+    read_end, write_end = os.pipe()
+
+    def answer():
+        os.close(read_end)
+        try:
+            result = (function(*arguments), None)
+        except BaseException as error:
+            traceback.print_exc()
+            result = (None, error)
+        with open(write_end, "wb") as pipe:
+            pickle.dump(result, pipe)
+
+    with open(read_end, "rb") as pipe, forked(answer) as child:
+        os.close(write_end)
+        readable, _, _ = select.select([pipe], [], [], SECONDS)
+        assert readable, f"the child {child.pid} did not answer"
+        result, error = pickle.load(pipe)
+        child.wait()
+    if error is not None:
+        raise error
+    return result
+
+
+def run_python(*arguments, **options):
+    """Run a fresh interpreter of this environment to its end; its output."""
+    finished = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=SECONDS, **options
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def sockets(pid):
+    """The inodes of a process's sockets."""
+    try:
+        links = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return set()
+    return {link for link in links if link.startswith("socket:")}

@@ -113,8 +113,12 @@ class Server:
 
     @property
     def worker_pid(self):
-        """The newest process below the templates."""
-        return max(processes.descendants(self.pid), key=_start_time)
+        """The process that accepts: it has the listening socket in common with the supervisor."""
+        shared = processes.sockets(self.pid)
+        return until(
+            lambda: next((p for p in processes.descendants(self.pid) if processes.sockets(p) & shared), None),
+            "a worker that accepts",
+        )
 
     @property
     def template_pid(self):
@@ -154,9 +158,3 @@ def free_port():
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
 
-
-def _start_time(pid):
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    except OSError:
-        return -1

@@ -13,3 +13,11 @@ def until(condition, what, seconds=SECONDS):
             raise AssertionError(f"waited {seconds:g} s for {what}")
         time.sleep(0.005)
     return result
+
+
+def ticks(interval, seconds=SECONDS):
+    """Go on every `interval` seconds, for as long: for what has to happen little by little."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        time.sleep(interval)
+        yield

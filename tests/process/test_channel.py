@@ -1,0 +1,533 @@
+"""Messages and descriptors between two ends of a control channel."""
+
+import array
+import contextlib
+import fcntl
+import os
+import resource
+import socket
+import struct
+import threading
+
+import pytest
+
+from firehot_server.channel import MAX_DESCRIPTORS, Channel
+from firehot_server.errors import ChannelClosed, Deadline
+from firehot_server.failure.report import sentence_only
+from firehot_server.messages import (
+    Begin,
+    Configure,
+    Connection,
+    Drain,
+    Exited,
+    Extended,
+    Failed,
+    Forked,
+    Handoff,
+    Hold,
+    Preload,
+    Preloaded,
+    Read,
+    Serve,
+    Skipped,
+)
+from tests.support.processes import in_fork, is_open, open_descriptors
+from tests.support.waiting import SECONDS, ticks, until
+
+HEADER = struct.Struct("!IH")
+
+
+@pytest.fixture
+def ends():
+    """Two connected channels."""
+    one, other = Channel.pair()
+    yield one, other
+    one.close()
+    other.close()
+
+
+@pytest.fixture
+def descriptor():
+    """Makes descriptors that tell themselves apart; what is still open at the end is closed."""
+    made = []
+
+    def make():
+        fd = os.memfd_create("test")
+        os.write(fd, str(len(made)).encode())
+        made.append((fd, os.fstat(fd).st_ino))
+        return fd
+
+    yield make
+    for fd, inode in made:
+        if is_open(fd) and os.fstat(fd).st_ino == inode:
+            os.close(fd)
+
+
+def number_of(fd):
+    """Which descriptor of the fixture this is a copy of; closes it."""
+    with os.fdopen(fd, "rb") as file:
+        file.seek(0)
+        return int(file.read())
+
+
+def pump(sender, receiver):
+    """Everything that the sender keeps, received without a thread: neither end ever waits."""
+    received = receiver.receive_available()
+    while sender.wants_write:
+        sender.flush()
+        received += receiver.receive_available()
+    return received
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Configure(("/a", "/b"), ("firehot-uvicorn", "ä"), b"\0payload\xff", ""),
+        Preload(("numpy", "pandas"), final=False),
+        Preloaded((Skipped("grpc", "it left a thread running", lasting=True),), 512),
+        Begin(3, role="failure", failure=sentence_only("SyntaxError", "Mend it."), in_loop=True),
+        Exited(1234, 9),
+        Read("/project/app.py", b"\x01\x02\x03\x04\x05\x06\x07\x08"),
+        Failed(sentence_only("The app crashed", "")),
+        Hold(),
+        Drain(2.5, handoff=False),
+        Handoff((Connection(b"GET / HT"), Connection())),
+        Serve(),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+def test_a_message_arrives_equal(ends, message):
+    """Whatever is sent at one end is received at the other, in both directions."""
+    for sender, receiver in (ends, ends[::-1]):
+        sender.send(message)
+        assert receiver.receive(SECONDS) == message
+
+
+def test_messages_arrive_in_order(ends):
+    """What was sent first is received first, however it is received."""
+    ours, theirs = ends
+    for number in range(5):
+        ours.send(Exited(number, 0))
+    assert theirs.receive(SECONDS) == Exited(0, 0)
+    assert theirs.receive_available() == [Exited(number, 0) for number in range(1, 5)]
+    assert theirs.receive_available() == []
+
+
+def test_a_frame_in_pieces_is_one_message(ends):
+    """A message is received when its last byte has come, not before."""
+    ours, theirs = ends
+    source, copy = Channel.pair()
+    source.send(Read("/a.py", b"12345678"))
+    with socket.socket(fileno=copy.detach()) as tap, socket.socket(fileno=ours.detach()) as out:
+        frame = tap.recv(4096)
+        for byte in frame[:-1]:
+            out.send(bytes([byte]))
+            assert theirs.receive_available() == []
+        out.send(frame[-1:])
+        assert theirs.receive_available() == [Read("/a.py", b"12345678")]
+    source.close()
+
+
+# ---------------------------------------------------------------- descriptors
+
+
+def test_descriptors_arrive_in_order_and_with_their_message(ends, descriptor):
+    """Each message gets its own descriptors, although the kernel may deliver them all at once."""
+    ours, theirs = ends
+    ours.send(Serve((descriptor(), descriptor())))
+    ours.send(Hold())
+    ours.send(Serve((descriptor(),)))
+    ours.send(Serve())
+    ours.send(Handoff((Connection(b"x"),), (descriptor(), descriptor(), descriptor())))
+    received = theirs.receive_available()
+    numbers = [[number_of(fd) for fd in getattr(message, "sockets", ())] for message in received]
+    assert numbers == [[0, 1], [], [2], [], [3, 4, 5]]
+
+
+def test_descriptors_arrive_in_the_field_they_left(ends, descriptor):
+    """A message with several fields of descriptors keeps them apart."""
+    ours, theirs = ends
+    ours.send(Forked(2, channel=(descriptor(),), lifeline=(descriptor(),)))
+    ours.send(Extended(2, lifeline=(descriptor(),)))
+    forked, extended = theirs.receive_available()
+    assert [number_of(fd) for fd in (*forked.channel, *forked.lifeline)] == [0, 1]
+    assert (extended.channel, [number_of(fd) for fd in extended.lifeline]) == ((), [2])
+
+
+def test_received_descriptors_are_not_inheritable(ends, descriptor):
+    """Programs that the app starts do not get them, whatever they were at the sender."""
+    ours, theirs = ends
+    fd = descriptor()
+    os.set_inheritable(fd, True)
+    ours.send(Serve((fd,)))
+    (received,) = theirs.receive(SECONDS).sockets
+    assert not os.get_inheritable(received)
+    os.close(received)
+
+
+def test_sent_descriptors_are_closed_by_the_sender(ends, descriptor):
+    """They belong to the channel once they are given to it."""
+    ours, theirs = ends
+    fds = (descriptor(), descriptor())
+    ours.send(Serve(fds))
+    assert not any(map(is_open, fds))
+    for fd in theirs.receive(SECONDS).sockets:
+        os.close(fd)
+
+
+def test_descriptors_wait_with_their_message(ends, descriptor):
+    """Behind a full socket buffer they stay open until they have left, and then arrive where they belong."""
+    ours, theirs = ends
+    while not ours.wants_write:
+        ours.send(Hold())
+    fds = (descriptor(), descriptor())
+    ours.send(Serve(fds))
+    assert all(map(is_open, fds))
+    ours.send(Hold())
+    before = open_descriptors("self")
+    *_, serve, hold = pump(ours, theirs)
+    assert open_descriptors("self") == before  # two left, two came
+    assert [number_of(fd) for fd in serve.sockets] == [0, 1]
+    assert hold == Hold()
+
+
+def test_a_message_larger_than_the_socket_buffer_brings_its_descriptors_once(ends, descriptor):
+    """The parts after the first carry none."""
+    ours, theirs = ends
+    ours.send(Handoff((Connection(b"x" * 3_000_000),), (descriptor(),)))
+    ours.send(Serve((descriptor(),)))
+    handoff, serve = pump(ours, theirs)
+    assert len(handoff.connections[0].received) == 3_000_000
+    assert [number_of(fd) for message in (handoff, serve) for fd in message.sockets] == [0, 1]
+
+
+def test_as_many_descriptors_as_the_kernel_takes(ends, descriptor):
+    """253 fit into one message; one more is refused, and the channel goes on."""
+    ours, theirs = ends
+    ours.send(Serve(tuple(descriptor() for _ in range(MAX_DESCRIPTORS))))
+    assert [number_of(fd) for fd in theirs.receive(SECONDS).sockets] == list(range(MAX_DESCRIPTORS))
+    with pytest.raises(ValueError, match="254 descriptors in one message"):
+        ours.send(Serve(tuple(descriptor() for _ in range(MAX_DESCRIPTORS + 1))))
+    ours.send(Hold())
+    assert theirs.receive(SECONDS) == Hold()
+
+
+def test_close_closes_what_arrived_unclaimed(ends, descriptor):
+    """Descriptors of a message whose rest never came do not stay open."""
+    ours, theirs = ends
+    fd = descriptor()
+    before = open_descriptors("self")
+    with socket.socket(fileno=ours.detach()) as out:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd, fd]))]
+        out.sendmsg([HEADER.pack(100, 2) + b"half"], rights)
+        assert theirs.receive_available() == []
+        assert open_descriptors("self") == before + 2
+        theirs.close()
+        theirs.close()  # once more does nothing
+    assert open_descriptors("self") == before - 2  # both ends of the channel
+
+
+def test_close_closes_what_was_to_leave(ends, descriptor):
+    """Descriptors that a stopped peer never took do not stay open."""
+    ours, theirs = ends
+    while not ours.wants_write:
+        ours.send(Hold())
+    fd = descriptor()
+    ours.send(Serve((fd,)))
+    ours.close()
+    assert not is_open(fd)
+
+
+def test_unread_descriptors_end_with_the_channel(ends):
+    """What is in flight when both ends are closed is closed by the kernel: no copy keeps the pipe open."""
+    ours, theirs = ends
+    read_end, write_end = os.pipe()
+    ours.send(Serve((write_end,)))
+    ours.close()
+    theirs.close()
+    assert os.read(read_end, 1) == b""
+    os.close(read_end)
+
+
+def test_a_thousand_messages_leak_no_descriptor(ends, descriptor):
+    """As many are open afterwards as before, at both ends."""
+    ours, theirs = ends
+    before = open_descriptors("self")
+    for number in range(1000):
+        ours.send(Serve((descriptor(), descriptor())))
+        if number % 10 == 9:
+            for message in theirs.receive_available():
+                for fd in message.sockets:
+                    os.close(fd)
+    assert open_descriptors("self") == before
+
+
+def test_descriptors_that_do_not_fit_are_never_mixed_up(ends, descriptor):
+    """A process at its limit of open files may lose descriptors, but never takes one message's for another's."""
+    ours, theirs = ends
+    ours.send(Serve((descriptor(), descriptor(), descriptor())))
+    ours.send(Serve((descriptor(),)))
+
+    def receive():
+        with limited_files(max(map(int, os.listdir("/proc/self/fd"))) + 3):
+            spare = []
+            with contextlib.suppress(OSError):
+                while True:
+                    spare.append(os.memfd_create("spare"))
+            os.close(spare.pop())  # room for one of three
+            numbers = []
+            with contextlib.suppress(ChannelClosed):
+                theirs._read_some()
+                for fd in spare:
+                    os.close(fd)
+                for message in theirs.receive_available():
+                    numbers.append([number_of(fd) for fd in message.sockets])
+            return numbers
+
+    assert in_fork(receive) in ([], [[3]], [[0], [3]], [[], [3]])
+
+
+@contextlib.contextmanager
+def limited_files(soft):
+    former, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (former, hard))
+
+
+def test_a_channel_with_a_large_number_works(ends):
+    """Descriptors above 1023, where select() fails, are waited on as any other."""
+    ours, theirs = ends
+    with limited_files(max(2100, resource.getrlimit(resource.RLIMIT_NOFILE)[0])):
+        high = Channel.from_descriptor(fcntl.fcntl(theirs.fileno(), fcntl.F_DUPFD_CLOEXEC, 2000))
+        try:
+            with pytest.raises(Deadline):
+                high.receive(0.001)
+            ours.send(Hold())
+            assert high.receive(SECONDS) == Hold()
+        finally:
+            high.close()
+
+
+# ---------------------------------------------------------------- a full socket buffer
+
+
+def test_ten_thousand_messages_to_a_peer_that_does_not_read(ends):
+    """Sending never waits; what does not fit is kept, and arrives complete and in order."""
+    ours, theirs = ends
+    for number in range(10_000):
+        ours.send(Exited(number, 0))
+    assert ours.wants_write
+    assert pump(ours, theirs) == [Exited(number, 0) for number in range(10_000)]
+    assert not ours.wants_write
+
+
+def test_a_message_of_20_megabytes(ends):
+    """Larger than any socket buffer: it goes in parts."""
+    ours, theirs = ends
+    payload = os.urandom(20_000_000)
+    ours.send(Configure((), (), payload, ""))
+    assert ours.wants_write
+    (message,) = pump(ours, theirs)
+    assert message.payload == payload
+
+
+def test_flush_within_sends_everything_to_a_slow_reader(ends):
+    """It waits while the peer reads."""
+    ours, theirs = ends
+    received = []
+
+    def read():
+        while len(received) < 2001:
+            received.append(theirs.receive(SECONDS))
+
+    reader = threading.Thread(target=read)
+    for number in range(2000):
+        ours.send(Exited(number, 0))
+    ours.send(Configure((), (), b"x" * 5_000_000, ""))
+    reader.start()
+    try:
+        ours.flush_within(SECONDS)
+    finally:
+        reader.join(SECONDS)
+    assert not ours.wants_write
+    assert [message.pid for message in received[:-1]] == list(range(2000))
+    assert len(received[-1].payload) == 5_000_000
+
+
+def test_both_ends_may_be_full(ends):
+    """Two processes that talk at once do not stop each other."""
+    one, other = ends
+    for channel in ends:
+        channel.send(Configure((), (), b"x" * 5_000_000, ""))
+    heard = [[], []]
+    while one.wants_write or other.wants_write:
+        one.flush()
+        heard[1] += other.receive_available()
+        other.flush()
+        heard[0] += one.receive_available()
+    heard[1] += other.receive_available()
+    assert [len(message.payload) for messages in heard for message in messages] == [5_000_000] * 2
+
+
+# ---------------------------------------------------------------- the end
+
+
+def test_the_end_comes_after_the_last_message(ends):
+    """What a process said before it ended is heard."""
+    ours, theirs = ends
+    ours.send(Hold())
+    assert not theirs.at_eof
+    ours.close()
+    assert theirs.receive_available() == [Hold()]
+    assert theirs.at_eof
+    assert theirs.receive_available() == []
+
+
+def test_receive_says_that_the_peer_is_gone(ends):
+    """After the last message, and every time from then on."""
+    ours, theirs = ends
+    ours.send(Hold())
+    ours.close()
+    assert theirs.receive(SECONDS) == Hold()
+    for _ in range(2):
+        with pytest.raises(ChannelClosed):
+            theirs.receive(SECONDS)
+
+
+def test_send_and_flush_say_that_the_peer_is_gone(ends):
+    """Also when something had been kept for it."""
+    ours, theirs = ends
+    while not ours.wants_write:
+        ours.send(Hold())
+    theirs.close()
+    for attempt in (lambda: ours.send(Hold()), ours.flush, lambda: ours.flush_within(SECONDS)):
+        with pytest.raises(ChannelClosed):
+            attempt()
+
+
+def test_the_last_words_of_a_peer_that_did_not_listen(ends):
+    """It ended with messages unread, for which the kernel reports a reset: its own words still arrive."""
+    ours, theirs = ends
+    theirs.send(Hold())
+    ours.send(Exited(1, 2))
+    ours.close()
+    assert theirs.receive(SECONDS) == Exited(1, 2)
+    assert theirs.receive_available() == []
+    assert theirs.at_eof
+
+
+def test_the_words_of_a_peer_are_heard_although_it_is_gone_for_sending(ends):
+    """A failed send must not take away what has already arrived."""
+    ours, theirs = ends
+    theirs.send(Exited(1, 2))
+    theirs.close()
+    with pytest.raises(ChannelClosed):
+        ours.send(Hold())
+    assert ours.receive(SECONDS) == Exited(1, 2)
+    with pytest.raises(ChannelClosed):
+        ours.receive(SECONDS)
+
+
+def test_the_end_in_the_middle_of_a_message(ends):
+    """Half a message from a killed process is no message, and no error."""
+    ours, theirs = ends
+    with socket.socket(fileno=ours.detach()) as out:
+        out.send(HEADER.pack(100, 0) + b"half")
+    assert theirs.receive_available() == []
+    assert theirs.at_eof
+    with pytest.raises(ChannelClosed):
+        theirs.receive(SECONDS)
+
+
+def test_the_end_of_a_killed_process_is_heard(ends):
+    """The kernel closes its end, after everything that it sent."""
+    ours, theirs = ends
+
+    def speak_and_die():
+        ours.close()
+        for number in range(100):
+            theirs.send(Exited(number, 0))
+        os.kill(os.getpid(), 9)
+
+    with pytest.raises(EOFError):
+        in_fork(speak_and_die)
+    theirs.close()
+    heard = []
+    until(lambda: heard.extend(ours.receive_available()) or ours.at_eof, "the end of the channel")
+    assert heard == [Exited(number, 0) for number in range(100)]
+
+
+# ---------------------------------------------------------------- deadlines
+
+
+def test_receive_has_a_deadline(ends):
+    """Nothing came: the error says what was waited for, and the channel goes on."""
+    ours, theirs = ends
+    for seconds in (0, 0.01):
+        with pytest.raises(Deadline, match=f"waited {seconds:g} s for a message"):
+            theirs.receive(seconds)
+    ours.send(Hold())
+    assert theirs.receive(0) == Hold()
+
+
+def test_flush_within_has_a_deadline(ends):
+    """The peer does not read: the error says so, and nothing is lost."""
+    ours, theirs = ends
+    for number in range(10_000):
+        ours.send(Exited(number, 0))
+    with pytest.raises(Deadline, match=r"waited 0\.01 s for the other end .* to read"):
+        ours.flush_within(0.01)
+    assert len(pump(ours, theirs)) == 10_000
+
+
+def test_a_message_that_drips_meets_the_deadline_of_receive(ends):
+    """The time is for the message, not for each of its bytes."""
+    ours, theirs = ends
+    done = threading.Event()
+
+    def drip(out):
+        out.send(HEADER.pack(1_000_000, 0))
+        for _ in ticks(0.02, seconds=3):
+            if done.is_set():
+                return
+            out.send(b"x")
+        done.set()
+
+    with socket.socket(fileno=ours.detach()) as out:
+        dripping = threading.Thread(target=drip, args=(out,))
+        dripping.start()
+        try:
+            with pytest.raises(Deadline):
+                theirs.receive(0.3)
+            assert not done.is_set(), "it waited until the dripping ended"
+        finally:
+            done.set()
+            dripping.join(SECONDS)
+
+
+def test_a_peer_that_sips_meets_the_deadline_of_flush_within(ends):
+    """The time is for everything that is to be sent, not for each part."""
+    ours, theirs = ends
+    ours.send(Configure((), (), b"x" * 20_000_000, ""))
+    done = threading.Event()
+
+    def sip(source):
+        for _ in ticks(0.02, seconds=3):
+            if done.is_set():
+                return
+            source.recv(100_000)
+        done.set()
+
+    with socket.socket(fileno=theirs.detach()) as source:
+        sipping = threading.Thread(target=sip, args=(source,))
+        sipping.start()
+        try:
+            with pytest.raises(Deadline):
+                ours.flush_within(0.3)
+            assert not done.is_set(), "it waited until the sipping ended"
+        finally:
+            done.set()
+            sipping.join(SECONDS)

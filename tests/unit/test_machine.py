@@ -1,0 +1,783 @@
+"""The supervisor's state machine: what each event does in each state, as a table, and its ways through a day."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from typing import get_args
+
+import pytest
+
+from firehot_server.failure.report import Failure, sentence_only, with_cause
+from firehot_server.supervisor import actions as ac
+from firehot_server.supervisor import events as ev
+from firehot_server.supervisor.actions import (
+    CancelTimer,
+    Cut,
+    Finish,
+    ForkWorker,
+    Report,
+    ReportFailure,
+    SetTimer,
+    StartTemplate,
+    TellDrain,
+    TellHold,
+    TellServe,
+    Timer,
+)
+from firehot_server.supervisor.events import (
+    Debugged,
+    Drained,
+    Draining,
+    EditNoticed,
+    Exited,
+    Failed,
+    Forked,
+    Imported,
+    NeedsLoop,
+    Ready,
+    Started,
+    StopRequested,
+    TemplateLost,
+    TemplateReady,
+    TimerExpired,
+)
+from firehot_server.supervisor.machine import (
+    ACK_SECONDS,
+    CRASH_LIMIT,
+    CRASH_SECONDS,
+    GRACE_SECONDS,
+    SETTLE_SECONDS,
+    Machine,
+)
+
+DRAIN, STARTUP = 5.0, 60.0
+EXIT_3, SEGFAULT, KILLED = 3 << 8, int(signal.SIGSEGV), int(signal.SIGKILL)
+BROKEN = sentence_only("SyntaxError: expected ':'", "Add a colon.")
+CHANGED = EditNoticed("a.py changed")
+UPGRADED = EditNoticed("packages were installed", new_interpreter=True)
+
+
+class Play:
+    """A machine, and a clock that moves when it is told to."""
+
+    def __init__(self, *events, **options):
+        self.machine = Machine(**{"drain_seconds": DRAIN, "startup_seconds": STARTUP} | options)
+        self.now = 1000.0
+        for event in events:
+            self(event)
+
+    def __call__(self, event, *, after=0.001):
+        self.now += after
+        return self.machine.handle(event, self.now)
+
+
+class Described:
+    """Equal to any failure with this headline and cause."""
+
+    def __init__(self, headline, cause=""):
+        self.expected = headline, cause
+
+    def __eq__(self, other):
+        return isinstance(other, Failure) and self.expected == (other.headline, other.cause)
+
+    __hash__ = None
+
+    def __repr__(self):
+        return f"Described{self.expected}"
+
+
+# -- words of the tables
+
+
+def timer(kind, worker):
+    return Timer(kind, worker)
+
+
+def cancel(worker, *kinds):
+    return [CancelTimer(timer(kind, worker)) for kind in kinds]
+
+
+def fork(worker, generation, role="app", failure=None, *, in_loop=False, startup=STARTUP):
+    return [
+        ForkWorker(worker, generation, role, failure, in_loop),
+        SetTimer(timer("startup", worker), startup),
+    ]
+
+
+def drain(worker, *, handoff=True):
+    return [
+        TellDrain(worker, DRAIN, handoff=handoff),
+        SetTimer(timer("drain", worker), DRAIN + GRACE_SECONDS),
+    ]
+
+
+def retire(worker):
+    return [*cancel(worker, "startup"), SetTimer(timer("drain", worker), GRACE_SECONDS)]
+
+
+def abandon(worker):
+    return cancel(worker, "startup", "settle")
+
+
+def forget(worker):
+    return cancel(worker, "startup", "drain", "ack")
+
+
+def show(worker, generation, failure):
+    return [ReportFailure(failure, generation), *fork(worker, generation, "failure", failure)]
+
+
+# How each state comes about; the first worker has the number 1, each further one the next.
+STATES = {
+    "new": [],
+    "waiting": [Started()],
+    "forking": ["waiting", TemplateReady()],
+    "importing": ["forking", Forked(1)],
+    "starting": ["importing", Imported(1)],
+    "serving": ["starting", Ready(1)],
+    "edited": ["serving", CHANGED],
+    "reimporting": ["edited", Forked(2)],
+    "awaiting": ["reimporting", Imported(2)],
+    "awaiting idle": ["awaiting", Draining(1, busy=False)],
+    "overlapping": ["awaiting", Draining(1, busy=True)],
+    "restarting": ["awaiting idle", Drained(1), Exited(1, 0)],
+    "reloaded": ["restarting", Ready(2)],
+    "settling": ["reimporting", Failed(2, BROKEN)],
+    "reinterpreting": ["serving", UPGRADED],
+    "page forking": ["importing", Failed(1, BROKEN), Exited(1, 1 << 8)],
+    "page importing": ["page forking", Forked(2)],
+    "page starting": ["page importing", Imported(2)],
+    "page serving": ["page starting", Ready(2)],
+    "stopping": ["serving", StopRequested()],
+    "finished": ["stopping", Exited(1, 0)],
+}
+
+
+def events_of(state):
+    """All events that lead there."""
+    first, *rest = STATES[state] or [None]
+    if isinstance(first, str):
+        return [*events_of(first), *rest]
+    return [event for event in (first, *rest) if event is not None]
+
+
+NOW_BROKEN = with_cause(BROKEN, CHANGED.cause)
+CAUSE = CHANGED.cause
+
+TABLE = [
+    # -- the first start
+    ("new", Started(), [StartTemplate()]),
+    ("new", StopRequested(), [Finish(0)]),
+    ("waiting", TemplateReady(), fork(1, 1)),
+    ("waiting", TemplateLost("It ended."), [Report("warning", "It ended."), StartTemplate()]),
+    ("waiting", TemplateLost(""), [StartTemplate()]),
+    ("waiting", TemplateLost("Thrice.", hopeless=True), [Report("error", "Thrice."), Finish(1)]),
+    ("waiting", CHANGED, abandon(1)),
+    ("waiting", UPGRADED, [*abandon(1), StartTemplate()]),
+    ("waiting", StopRequested(), [*abandon(1), Finish(0)]),
+    ("forking", Forked(1), []),
+    ("forking", TemplateReady(), []),
+    (
+        "forking",
+        TemplateLost("It ended."),
+        [*cancel(1, "startup"), Report("warning", "It ended."), StartTemplate()],
+    ),
+    ("forking", CHANGED, [*abandon(1), *fork(2, 2)]),
+    ("forking", UPGRADED, [*abandon(1), StartTemplate()]),
+    ("forking", StopRequested(), [*abandon(1), Finish(0)]),
+    ("importing", Imported(1), [TellServe(1)]),
+    (
+        "importing",
+        NeedsLoop(1),
+        [
+            Report("info", "The app needs a running event loop while it is imported: it gets one."),
+            *retire(1),
+            *fork(2, 1, in_loop=True),
+        ],
+    ),
+    ("importing", Failed(1, BROKEN), [*retire(1), *show(2, 1, BROKEN)]),
+    (
+        "importing",
+        Exited(1, EXIT_3),
+        [
+            *forget(1),
+            *show(2, 1, Described("The worker exited with status 3 while the app was imported")),
+        ],
+    ),
+    ("importing", Debugged(1), cancel(1, "startup", "drain")),
+    (
+        "importing",
+        TimerExpired(timer("startup", 1)),
+        [*retire(1), Cut(1), *show(2, 1, Described("The import of the app did not end within 60 s"))],
+    ),
+    ("importing", TemplateReady(), []),
+    ("importing", TemplateLost("It ended."), [Report("warning", "It ended."), StartTemplate()]),
+    ("importing", CHANGED, [*abandon(1), Cut(1), *fork(2, 2)]),
+    ("importing", UPGRADED, [*abandon(1), Cut(1), StartTemplate()]),
+    ("importing", StopRequested(), [*abandon(1), Cut(1), Finish(0)]),
+    ("starting", Ready(1), [*cancel(1, "startup"), Report("info", "Ready in 4 ms (generation 1)")]),
+    ("starting", Failed(1, BROKEN), [*retire(1), *show(2, 1, BROKEN)]),
+    (
+        "starting",
+        Exited(1, SEGFAULT),
+        [*forget(1), *show(2, 1, Described("The worker was killed by SIGSEGV before it could serve"))],
+    ),
+    ("starting", Debugged(1), cancel(1, "startup", "drain")),
+    (
+        "starting",
+        TimerExpired(timer("startup", 1)),
+        [*retire(1), Cut(1), *show(2, 1, Described("The lifespan startup did not end within 60 s"))],
+    ),
+    ("starting", CHANGED, [*abandon(1), Cut(1), *fork(2, 2)]),
+    ("starting", StopRequested(), [*abandon(1), Cut(1), Finish(0)]),
+    # -- serving
+    ("serving", CHANGED, [TellHold(1), *fork(2, 2)]),
+    ("serving", UPGRADED, [TellHold(1), StartTemplate()]),
+    ("serving", Failed(1, BROKEN), [Cut(1), *show(2, 1, BROKEN)]),
+    (
+        "serving",
+        Exited(1, KILLED),
+        [
+            *forget(1),
+            Report(
+                "error",
+                "The worker was killed by SIGKILL while it was serving (generation 1); starting another.",
+            ),
+            *fork(2, 2),
+        ],
+    ),
+    ("serving", Debugged(1), cancel(1, "startup", "drain")),
+    ("serving", TemplateReady(), []),
+    ("serving", TemplateLost("It ended."), [Report("warning", "It ended."), StartTemplate()]),
+    ("serving", StopRequested(), drain(1, handoff=False)),
+    # -- an edit
+    ("edited", Forked(2), []),
+    ("edited", CHANGED, [*abandon(2), TellHold(1), *fork(3, 3)]),
+    ("edited", StopRequested(), [*abandon(2), *drain(1, handoff=False)]),
+    (
+        "edited",
+        Exited(1, EXIT_3),
+        [
+            *forget(1),
+            Report("error", "The worker exited with status 3 while it was serving (generation 1)."),
+        ],
+    ),
+    (
+        "reimporting",
+        Imported(2),
+        [*drain(1), SetTimer(timer("ack", 1), ACK_SECONDS)],
+    ),
+    ("reimporting", CHANGED, [*abandon(2), Cut(2), TellHold(1), *fork(3, 3)]),
+    ("reimporting", UPGRADED, [*abandon(2), Cut(2), TellHold(1), StartTemplate()]),
+    ("reimporting", StopRequested(), [*abandon(2), Cut(2), *drain(1, handoff=False)]),
+    ("awaiting", Draining(1, busy=True), [*cancel(1, "ack"), TellServe(2)]),
+    ("awaiting", Draining(1, busy=False), cancel(1, "ack")),
+    ("awaiting", Drained(1), [TellServe(2)]),
+    ("awaiting", Exited(1, 0), [*forget(1), TellServe(2)]),
+    ("awaiting", TimerExpired(timer("ack", 1)), [*cancel(1, "ack"), TellServe(2)]),
+    ("awaiting", CHANGED, [*abandon(2), Cut(2), *fork(3, 3)]),
+    ("awaiting", StopRequested(), [*abandon(2), Cut(2)]),
+    (
+        "awaiting",
+        Exited(2, EXIT_3),
+        [
+            *forget(2),
+            SetTimer(timer("settle", 3), pytest.approx(SETTLE_SECONDS - 0.003)),
+        ],
+    ),
+    ("awaiting idle", Drained(1), [TellServe(2)]),
+    ("awaiting idle", Exited(1, 0), [*forget(1), TellServe(2)]),
+    (
+        "awaiting idle",
+        TimerExpired(timer("drain", 1)),
+        [Report("warning", "The worker of generation 1 did not end in time; killed."), Cut(1)],
+    ),
+    (
+        "overlapping",
+        Ready(2),
+        [*cancel(2, "startup"), Report("info", "Reloaded in 4 ms: a.py changed (generation 2)")],
+    ),
+    ("overlapping", Drained(1), []),
+    ("overlapping", Exited(1, 0), forget(1)),
+    (
+        "overlapping",
+        TimerExpired(timer("drain", 1)),
+        [Report("warning", "The worker of generation 1 did not end in time; killed."), Cut(1)],
+    ),
+    ("overlapping", Debugged(1), cancel(1, "startup", "drain")),
+    ("overlapping", CHANGED, [*abandon(2), Cut(2), *fork(3, 3)]),
+    ("overlapping", StopRequested(), [*abandon(2), Cut(2)]),
+    (
+        "restarting",
+        Ready(2),
+        [*cancel(2, "startup"), Report("info", "Reloaded in 6 ms: a.py changed (generation 2)")],
+    ),
+    ("reloaded", CHANGED, [TellHold(2), *fork(3, 3)]),
+    # -- an edit that breaks the app
+    (
+        "reimporting",
+        Failed(2, BROKEN),
+        [*retire(2), SetTimer(timer("settle", 3), pytest.approx(SETTLE_SECONDS - 0.002))],
+    ),
+    ("settling", TimerExpired(timer("settle", 3)), show(3, 2, NOW_BROKEN)),
+    ("settling", CHANGED, [*abandon(3), TellHold(1), *fork(4, 3)]),
+    ("settling", Exited(2, 1 << 8), forget(2)),
+    ("settling", TemplateLost("It ended."), [Report("warning", "It ended."), StartTemplate()]),
+    ("settling", StopRequested(), [*abandon(3), *drain(1, handoff=False)]),
+    # -- packages were installed
+    ("reinterpreting", TemplateReady(), fork(2, 2)),
+    ("reinterpreting", CHANGED, [*abandon(2), TellHold(1)]),
+    ("reinterpreting", UPGRADED, [*abandon(2), TellHold(1), StartTemplate()]),
+    ("reinterpreting", StopRequested(), [*abandon(2), *drain(1, handoff=False)]),
+    # -- the page that shows a failure
+    ("page forking", Forked(2), []),
+    ("page importing", Imported(2), [TellServe(2)]),
+    (
+        "page importing",
+        Failed(2, BROKEN),
+        [
+            *retire(2),
+            Report("error", "The page that shows the failure failed as well: SyntaxError: expected ':'"),
+        ],
+    ),
+    (
+        "page importing",
+        Exited(2, KILLED),
+        [
+            *forget(2),
+            Report(
+                "error",
+                "The worker was killed by SIGKILL while the app was imported; save a file to try again.",
+            ),
+        ],
+    ),
+    ("page importing", CHANGED, [*abandon(2), Cut(2), *fork(3, 2)]),
+    ("page starting", Ready(2), cancel(2, "startup")),
+    ("page serving", CHANGED, [TellHold(2), *fork(3, 2)]),
+    (
+        "page serving",
+        Exited(2, KILLED),
+        [
+            *forget(2),
+            Report(
+                "error",
+                "The worker was killed by SIGKILL while it was serving (generation 1); starting another.",
+            ),
+            *fork(3, 2, "failure", BROKEN),
+        ],
+    ),
+    ("page serving", StopRequested(), drain(2, handoff=False)),
+    # -- the end
+    ("stopping", CHANGED, []),
+    ("stopping", TemplateReady(), []),
+    ("stopping", TemplateLost("It ended."), []),
+    ("stopping", TemplateLost("Thrice.", hopeless=True), []),
+    (
+        "stopping",
+        Draining(1, busy=True),
+        [
+            *cancel(1, "ack"),
+            Report("info", "Waiting for running requests to finish. (CTRL+C to force quit)"),
+        ],
+    ),
+    ("stopping", Draining(1, busy=False), cancel(1, "ack")),
+    ("stopping", Drained(1), []),
+    ("stopping", Exited(1, 0), [*forget(1), Finish(0)]),
+    (
+        "stopping",
+        TimerExpired(timer("drain", 1)),
+        [Report("warning", "The worker of generation 1 did not end in time; killed."), Cut(1)],
+    ),
+    ("stopping", Failed(1, BROKEN), []),
+    ("stopping", StopRequested(), [Cut(1), Finish(0)]),
+    ("finished", StopRequested(), []),
+    ("finished", CHANGED, []),
+    ("finished", TemplateReady(), []),
+]
+
+SPECIMENS = [
+    Started(),
+    CHANGED,
+    UPGRADED,
+    TemplateReady(),
+    TemplateLost("It ended."),
+    TemplateLost("Thrice.", hopeless=True),
+    StopRequested(),
+    *(TimerExpired(timer(kind, 1)) for kind in ("startup", "drain", "ack")),
+    Forked(1),
+    Imported(1),
+    NeedsLoop(1),
+    Failed(1, BROKEN),
+    Ready(1),
+    Draining(1, busy=True),
+    Drained(1),
+    Exited(1, 0),
+    Debugged(1),
+]
+
+
+def name_of(value):
+    if isinstance(value, str):
+        return value
+    if isinstance(value, TimerExpired):
+        return f"{value.timer.kind} timer of {value.timer.worker}"
+    return repr(value) if not isinstance(value, Failed) else f"Failed({value.worker})"
+
+
+@pytest.mark.parametrize(
+    ("state", "event", "expected"),
+    [
+        pytest.param(state, event, expected, id=f"{state}: {name_of(event)}")
+        for state, event, expected in TABLE
+    ],
+)
+def test_what_an_event_does(state, event, expected):
+    """In this state, this event leads to exactly these actions, in this order."""
+    assert Play(*events_of(state))(event) == expected
+
+
+STRANGERS = [
+    Forked(99),
+    Imported(99),
+    NeedsLoop(99),
+    Failed(99, BROKEN),
+    Ready(99),
+    Draining(99, busy=True),
+    Drained(99),
+    Exited(99, 0),
+    Debugged(99),
+    *(TimerExpired(timer(kind, 99)) for kind in get_args(ac.TimerKind)),
+]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_worker_that_plays_no_part_changes_nothing(state):
+    """Late news of a worker that was given up long ago is of no consequence."""
+    play = Play(*events_of(state))
+    before = dataclasses.asdict(play.machine) | {"_actions": []}
+    for event in STRANGERS:
+        assert play(event) == []
+
+    assert dataclasses.asdict(play.machine) == before
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_no_event_is_too_much_for_any_state(state):
+    """Whatever comes at a wrong time is survived, and the machine still finishes on a second Ctrl-C."""
+    for event in SPECIMENS:
+        play = Play(*events_of(state), event, StopRequested(), StopRequested())
+
+        assert play.machine.finished, event
+
+
+def test_every_event_and_every_action_is_a_frozen_value():
+    """Events and actions can be compared, hashed and kept."""
+    for kind in (*get_args(ev.Event), *get_args(ac.Action), Timer):
+        assert dataclasses.is_dataclass(kind)
+        assert kind.__dataclass_params__.frozen
+        assert kind.__hash__ is not None
+
+
+def test_the_specimens_cover_every_event():
+    """The table above leaves out no kind of event."""
+    assert {type(event) for event in SPECIMENS} == set(get_args(ev.Event))
+
+
+def test_generations_count_reloads():
+    """Every edit begins a generation, and so does the replacement of a dead worker; a failure page does not."""
+    play = Play(*events_of("serving"))
+    seen = [play.machine.generation]
+    for event in (CHANGED, Forked(2), Failed(2, BROKEN), CHANGED, Forked(4), Exited(1, 0), Imported(4), Ready(4)):
+        play(event)
+        seen.append(play.machine.generation)
+    play(Exited(4, 0))
+
+    assert seen == [1, 2, 2, 2, 3, 3, 3, 3, 3]
+    assert play.machine.generation == 4
+
+
+@pytest.mark.parametrize(
+    ("state", "importing"),
+    [("forking", False), ("importing", True), ("starting", False), ("serving", False), ("reimporting", True)],
+)
+def test_whether_a_worker_imports_right_now(state, importing):
+    """Only between fork and the end of the import."""
+    assert Play(*events_of(state)).machine.is_importing is importing
+
+
+@pytest.mark.parametrize(
+    ("state", "known"),
+    [
+        ("waiting", {1}),
+        ("serving", {1}),
+        ("edited", {1, 2}),
+        ("overlapping", {1, 2}),
+        ("reloaded", {2}),
+        ("settling", {1, 2, 3}),
+        ("stopping", {1}),
+        ("finished", set()),
+    ],
+)
+def test_which_workers_still_play_a_part(state, known):
+    """The serving one, the candidate and those that are leaving; nobody else."""
+    machine = Play(*events_of(state)).machine
+
+    assert {number for number in range(10) if machine.knows(number)} == known
+
+
+# -- what people read
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.0194, "19 ms"), (0.9996, "1,000 ms"), (9.5, "9,500 ms"), (12.34, "12.3 s"), (1234.5, "1,234.5 s")],
+)
+def test_how_long_a_reload_took(seconds, shown):
+    """Milliseconds, or seconds where they are many, from the edit to the worker that serves."""
+    play = Play(*events_of("serving"))
+    play(CHANGED)
+    for event in (Forked(2), Imported(2), Exited(1, 0)):
+        play(event, after=0.0)
+    *_, report = play(Ready(2), after=seconds)
+
+    assert report == Report("info", f"Reloaded in {shown}: a.py changed (generation 2)")
+
+
+def test_a_reload_from_a_new_interpreter_says_so():
+    """Such a reload takes longer than others, and the line has the reason."""
+    play = Play(*events_of("reinterpreting"), TemplateReady(), Forked(2), Imported(2), Exited(1, 0))
+    *_, report = play(Ready(2))
+
+    assert report.text.endswith(": packages were installed, from a new interpreter (generation 2)")
+
+
+def test_a_reload_from_a_new_interpreter_says_so_for_an_app_that_needs_a_loop():
+    """That the app had to be imported a second time, inside the loop, does not change where it came from."""
+    play = Play(*events_of("reinterpreting"), TemplateReady(), Forked(2), NeedsLoop(2), Exited(2, 1 << 8))
+    for event in (Forked(3), Imported(3), Exited(1, 0)):
+        play(event)
+    *_, report = play(Ready(3))
+
+    assert report.text.endswith(": packages were installed, from a new interpreter (generation 2)")
+
+
+@pytest.mark.parametrize(
+    ("status", "ending", "advice"),
+    [
+        (EXIT_3, "exited with status 3", "os._exit()"),
+        (0, "exited with status 0", "sys.exit()"),
+        (SEGFAULT, "was killed by SIGSEGV", "native code"),
+        (KILLED, "was killed by SIGKILL", "memory"),
+        (None, "disappeared", "os._exit()"),
+    ],
+)
+def test_how_a_worker_died_is_said_with_advice(status, ending, advice):
+    """The failure page of a worker that just ended names the ending and what to look for."""
+    actions = Play(*events_of("importing"))(Exited(1, status))
+    (failure,) = [action.failure for action in actions if isinstance(action, ReportFailure)]
+
+    assert failure.headline == f"The worker {ending} while the app was imported"
+    assert advice in failure.sentence
+
+
+@pytest.mark.parametrize("phase", ["forking", "awaiting"])
+def test_a_passed_startup_deadline_blames_no_lifespan_that_was_not_begun(phase):
+    """A worker that was not even forked, or was never told to serve, did not hang in its lifespan startup."""
+    worker = 2 if phase == "awaiting" else 1
+    actions = Play(*events_of(phase))(TimerExpired(timer("startup", worker)), after=STARTUP)
+
+    assert not [action for action in actions if "lifespan" in repr(action)]
+
+
+# -- the app's import needs a loop
+
+
+def test_that_a_loop_is_needed_is_remembered():
+    """The next worker imports inside the loop at once, and nothing is said a second time."""
+    play = Play(*events_of("importing"), NeedsLoop(1), Exited(1, 1 << 8), Forked(2), Imported(2), Ready(2))
+
+    assert play(CHANGED) == [TellHold(2), *fork(3, 2, in_loop=True)]
+
+
+def test_a_new_interpreter_forgets_that_a_loop_is_needed():
+    """What was installed may have changed that, too."""
+    play = Play(*events_of("importing"), NeedsLoop(1), Exited(1, 1 << 8), Forked(2), Imported(2), Ready(2))
+    play(UPGRADED)
+
+    assert play(TemplateReady()) == fork(3, 2)
+
+
+def test_a_replacement_imports_as_its_predecessor_did():
+    """A worker that died in the loop is replaced by one that imports there."""
+    play = Play(*events_of("importing"), NeedsLoop(1), Exited(1, 1 << 8), Forked(2), Imported(2), Ready(2))
+
+    assert play(Exited(2, KILLED))[-2:] == fork(3, 2, in_loop=True)
+
+
+# -- crashes while serving
+
+
+def crash(play, worker, after):
+    """The serving worker dies, and the one that follows gets to serve, if it is the app's."""
+    actions = play(Exited(worker, KILLED), after=after)
+    for event in (Forked(worker + 1), Imported(worker + 1), Ready(worker + 1)):
+        play(event)
+    return actions
+
+
+def test_an_app_that_crashes_again_and_again_is_shown_as_failed():
+    """So many deaths in so short a time are no accident: the last one is answered with the failure page."""
+    play = Play(*events_of("serving"))
+    for number in range(1, CRASH_LIMIT):
+        assert fork(number + 1, number + 1)[0] in crash(play, number, after=1.0)
+    actions = play(Exited(CRASH_LIMIT, KILLED), after=1.0)
+
+    (failure,) = [action.failure for action in actions if isinstance(action, ReportFailure)]
+    assert failure.headline.endswith(f", {CRASH_LIMIT} times")
+
+
+def test_crashes_far_apart_do_not_add_up():
+    """An app that dies now and then is started again for ever."""
+    play = Play(*events_of("serving"))
+
+    for number in range(1, 4 * CRASH_LIMIT):
+        assert fork(number + 1, number + 1)[0] in crash(play, number, after=CRASH_SECONDS / 2)
+
+
+def test_an_edit_gives_a_crashing_app_another_chance():
+    """Deaths of the old code are not held against the new."""
+    play = Play(*events_of("serving"))
+    for number in range(1, CRASH_LIMIT):
+        crash(play, number, after=0.1)
+    number = CRASH_LIMIT
+    for event in (CHANGED, Forked(number + 1), Imported(number + 1), Exited(number, 0), Ready(number + 1)):
+        play(event)
+
+    assert fork(number + 2, number + 2)[0] in play(Exited(number + 1, KILLED))
+
+
+def test_a_failure_page_that_crashes_again_and_again_is_given_up():
+    """It is not started for ever, with nobody to notice but the processor."""
+    play = Play(*events_of("page serving"))
+    forks = []
+    for number in range(2, 50):
+        forks += [action for action in crash(play, number, after=0.01) if isinstance(action, ForkWorker)]
+
+    assert len(forks) < 20
+
+
+# -- what must not happen
+
+
+def test_a_failure_too_soon_after_the_edit_is_not_shown_if_another_edit_follows():
+    """A file caught half-written leaves no trace: its failure is neither logged nor answered."""
+    play = Play(*events_of("settling"))
+    later = [play(CHANGED), play(TimerExpired(timer("settle", 3))), play(Forked(4)), play(Imported(4))]
+
+    assert not [action for actions in later for action in actions if isinstance(action, ReportFailure)]
+
+
+def test_a_failure_that_took_its_time_is_shown_at_once():
+    """Only failures right after the edit wait for a further edit."""
+    play = Play(*events_of("reimporting"))
+
+    assert play(Failed(2, BROKEN), after=SETTLE_SECONDS) == [*retire(2), *show(3, 2, NOW_BROKEN)]
+
+
+def test_a_new_template_does_not_hurry_a_failure_that_waits():
+    """The failure is forked once, when it has been reported, though the template came back meanwhile."""
+    play = Play(*events_of("settling"), TemplateLost(""))
+
+    assert [*play(TemplateReady()), *play(TimerExpired(timer("settle", 3)))] == show(3, 2, NOW_BROKEN)
+
+
+def test_a_template_that_comes_after_the_failure_forks_its_page():
+    """Without a template, the failure is reported at once and its page forked as soon as there is one."""
+    play = Play(*events_of("settling"), TemplateLost(""))
+
+    assert play(TimerExpired(timer("settle", 3))) == [ReportFailure(NOW_BROKEN, 2)]
+    assert play(TemplateReady()) == fork(3, 2, "failure", NOW_BROKEN)
+
+
+def test_a_serving_worker_that_fails_does_not_displace_the_newer_code():
+    """The old worker's end (a handler called sys.exit) while a new one imports is no reason to drop the new one."""
+    play = Play(*events_of("reimporting"))
+    actions = play(Failed(1, BROKEN))
+
+    assert not [action for action in actions if isinstance(action, ForkWorker | ReportFailure)]
+    assert play(Imported(2)) == [TellServe(2)]
+
+
+def test_a_fork_that_never_comes_does_not_keep_the_supervisor_from_ending():
+    """A template that lost a request leaves nobody to wait for at the end."""
+    play = Play(*events_of("forking"))
+    play(TimerExpired(timer("startup", 1)), after=STARTUP)
+    play(TimerExpired(timer("drain", 1)), after=GRACE_SECONDS)
+
+    assert play(StopRequested())[-1] == Finish(0)
+
+
+def test_a_fork_that_comes_too_late_is_not_left_to_itself():
+    """A worker whose time was up before it was forked is ended when it appears: cut by the machine, or unknown
+    to it."""
+    play = Play(*events_of("forking"))
+    play(TimerExpired(timer("startup", 1)), after=STARTUP)
+
+    assert not play.machine.knows(1) or Cut(1) in play(Forked(1))
+
+
+def test_a_failure_page_that_hangs_does_not_replace_the_failure_it_shows():
+    """What the user has to mend is the app's failure, not the page's missed deadline."""
+    play = Play(*events_of("page starting"))
+    actions = play(TimerExpired(timer("startup", 2)), after=STARTUP)
+
+    assert not [action for action in actions if isinstance(action, ReportFailure)]
+
+
+def test_a_hopeless_template_does_not_end_a_server_that_serves():
+    """A broken environment (an upgrade half done) is reported; the worker that serves is not taken down by it."""
+    play = Play(*events_of("serving"))
+    play(TemplateLost(""))
+
+    assert Finish(1) not in play(TemplateLost("Thrice.", hopeless=True))
+
+
+# -- debuggers
+
+
+def test_a_debugged_worker_is_not_killed_at_its_drain_deadline():
+    """A person at a breakpoint is not thrown out by a save."""
+    play = Play(*events_of("serving"), Debugged(1), CHANGED, Forked(2), Imported(2), Draining(1, busy=True))
+
+    assert play(TimerExpired(timer("drain", 1))) == []
+    assert play.machine.knows(1)
+
+
+def test_a_debugged_worker_is_killed_when_the_server_stops():
+    """Ctrl-C ends the debugged worker at its deadline, like any other."""
+    play = Play(*events_of("serving"), Debugged(1))
+
+    assert play(StopRequested()) == drain(1, handoff=False)
+    assert Cut(1) in play(TimerExpired(timer("drain", 1)))
+
+
+@pytest.mark.parametrize("order", ["debugged first", "told to drain first"])
+def test_a_worker_debugged_since_before_the_last_reload_does_not_stop_the_end(order):
+    """An old worker whose drain deadline rests gets a deadline again, or is cut, once the server stops."""
+    told = [CHANGED, Forked(2), Imported(2)]
+    play = Play(*events_of("serving"))
+    for event in [Debugged(1), *told] if order == "debugged first" else [*told, Debugged(1)]:
+        play(event)
+    for event in (Draining(1, busy=True), Ready(2), TimerExpired(timer("drain", 1))):
+        play(event)
+    actions = [*play(StopRequested()), *play(Exited(2, 0))]
+
+    assert [a for a in actions if a == Cut(1) or (isinstance(a, SetTimer) and a.timer.worker == 1)]
+
+
+def test_the_new_worker_does_not_wait_for_a_debugged_one():
+    """A breakpoint in a handler of the old worker blocks its loop; the new worker serves after a moment."""
+    play = Play(*events_of("serving"), CHANGED, Forked(2), Imported(2), Debugged(1))
+
+    assert TellServe(2) in play(TimerExpired(timer("ack", 1)))

@@ -1,0 +1,479 @@
+"""The state machine in a simulated world: whatever happens in whatever order, somebody serves the newest code."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from firehot_server.failure.report import sentence_only
+from firehot_server.supervisor import actions as ac
+from firehot_server.supervisor import events as ev
+from firehot_server.supervisor.machine import Machine
+
+BROKEN = sentence_only("SyntaxError: expected ':'", "Add a colon.")
+
+# What a worker does when nobody interferes: how its start goes, and how its end.
+STARTS = ("serves", "fails to import", "needs a loop", "dies importing", "hangs importing")
+STARTS += ("fails to start", "dies starting", "hangs starting")
+ENDS = ("idle", "busy", "silent", "hangs in its lifespan shutdown")
+STATUSES = (0, 3 << 8, 9, 11, None)
+
+# Bounds what settling may take: beyond it, the world goes round in circles.
+MOST_STEPS = 400
+
+
+@dataclass
+class Process:
+    """A forked worker, as it really is."""
+
+    ask: ac.ForkWorker
+    start: str = "serves"
+    end: str = "idle"
+    stage: str = "importing"  # imported, starting, serving, leaving; `ending`: it has said its last word
+    held: bool = False
+    drained: bool = False
+    cut: bool = False
+    debugged: bool = False
+    acknowledged: bool = False
+
+    @property
+    def number(self):
+        return self.ask.worker
+
+    @property
+    def was_told_to_end(self):
+        return self.cut or self.drained
+
+    @property
+    def answers(self):
+        """It takes requests, or is about to."""
+        return self.stage in ("starting", "serving") and not self.held and not self.was_told_to_end
+
+
+@dataclass
+class World:
+    """Carries out what the machine asks for, as the supervisor's loop does, and checks each order as it comes."""
+
+    machine: Machine = field(default_factory=lambda: Machine(drain_seconds=5.0, startup_seconds=60.0))
+    now: float = 1000.0
+    template: str = "none"  # starting, ready
+    asked: dict[int, ac.ForkWorker] = field(default_factory=dict)
+    asked_of_retired: list[ac.ForkWorker] = field(default_factory=list)
+    processes: dict[int, Process] = field(default_factory=dict)
+    timers: dict[ac.Timer, float] = field(default_factory=dict)
+    forked: set[int] = field(default_factory=set)
+    reported: list[object] = field(default_factory=list)
+    edited: int = 0
+    stops: int = 0
+    gave_up: bool = False
+    status: int | None = None
+
+    # -- events in, actions out
+
+    def feed(self, event):
+        before = self.machine.candidate or self.machine.serving
+        actions = self.machine.handle(event, self.now)
+        for action in actions:
+            assert self.status is None, "nothing is asked for after the end"
+            getattr(self, f"do_{type(action).__name__}")(action)
+        self._note_surrender(before, actions)
+
+    def _note_surrender(self, before, actions):
+        """Only where the failure page itself cannot be served may the machine wait for an edit, and it says so."""
+        surrenders = self.machine.candidate is None and not self._somebody_answers()
+        if surrenders and not self.gave_up and not self.machine.stopping and self.status is None:
+            assert before.role == "failure"
+            assert [a for a in actions if isinstance(a, ac.Report) and a.level == "error"]
+        self.gave_up = surrenders
+
+    def _somebody_answers(self):
+        serving = self.machine.serving
+        return serving is not None and not self.processes[serving.number].held
+
+    def pass_time(self, seconds):
+        """No further than to the next timer: that is an event of its own."""
+        self.now = min([self.now + seconds, *self.timers.values()])
+
+    def do_StartTemplate(self, _action):
+        self.template = "starting"
+        self.asked_of_retired += self.asked.values()
+        self.asked.clear()
+
+    def do_ForkWorker(self, action):
+        assert self.template == "ready", "a fork is asked of a ready template only"
+        assert action.worker not in self.forked | self.asked.keys(), "each worker is forked once"
+        assert (action.role == "failure") == (action.failure is not None)
+        assert action.failure is None or action.failure in self.reported, "what is answered has been logged"
+        self.asked[action.worker] = action
+
+    def do_TellHold(self, action):
+        process = self.processes[action.worker]
+        assert process.stage in ("serving", "ending")
+        process.held = True
+
+    def do_TellDrain(self, action):
+        process = self.processes[action.worker]
+        assert not process.drained, "it is told to drain once"
+        assert process.stage in ("serving", "ending"), "only a worker that serves has something to drain"
+        process.drained = True
+
+    def do_TellServe(self, action):
+        process = self.processes[action.worker]
+        assert process.stage == "imported"
+        assert not process.was_told_to_end
+        for other in self.processes.values():
+            assert other.stage not in ("starting", "serving") or other.was_told_to_end, "two would serve"
+        process.stage = "starting"
+
+    def do_Cut(self, action):
+        if action.worker in self.processes:
+            self.processes[action.worker].cut = True
+
+    def do_SetTimer(self, action):
+        assert action.seconds > 0
+        self.timers[action.timer] = self.now + action.seconds
+
+    def do_CancelTimer(self, action):
+        self.timers.pop(action.timer, None)
+
+    def do_Report(self, _action):
+        pass
+
+    def do_ReportFailure(self, action):
+        assert action.generation == self.machine.generation, "only the newest code's failure is news"
+        self.reported.append(action.failure)
+
+    def do_Finish(self, action):
+        self.status = action.status
+
+    # -- what may happen
+
+    def fork_happens(self, worker, start="serves", end="idle"):
+        self._appear(Process(self.asked.pop(worker), start, end))
+
+    def retired_fork_happens(self):
+        self._appear(Process(self.asked_of_retired.pop(0)))
+
+    def _appear(self, process):
+        self.processes[process.number] = process
+        self.forked.add(process.number)
+        if self.machine.knows(process.number):
+            self.feed(ev.Forked(process.number))
+        else:
+            process.cut = True  # as the loop does with a worker that nobody wants any more
+
+    def lose_template(self, *, hopeless=False):
+        self.template = "none"
+        self.asked.clear()
+        self.feed(ev.TemplateLost("The template ended.", hopeless=hopeless))
+
+    def template_is_ready(self):
+        self.template = "ready"
+        self.feed(ev.TemplateReady())
+
+    def edit(self, *, new_interpreter):
+        self.feed(ev.EditNoticed("a.py changed", new_interpreter=new_interpreter))
+        if not self.machine.stopping:
+            self.edited = self.machine.generation
+
+    def stop(self):
+        self.stops += 1
+        self.feed(ev.StopRequested())
+
+    def expire(self):
+        timer = min(self.timers, key=self.timers.get)
+        self.now = self.timers.pop(timer)
+        self.feed(ev.TimerExpired(timer))
+
+    def imported(self, process):
+        process.stage = "imported"
+        self.feed(ev.Imported(process.number))
+
+    def needs_loop(self, process):
+        process.stage = "ending"
+        self.feed(ev.NeedsLoop(process.number))
+
+    def fails(self, process):
+        process.stage = "ending"
+        self.feed(ev.Failed(process.number, BROKEN))
+
+    def ready(self, process):
+        process.stage = "serving"
+        self.feed(ev.Ready(process.number))
+
+    def acknowledges(self, process, *, busy):
+        process.acknowledged = True
+        self.feed(ev.Draining(process.number, busy))
+
+    def has_drained(self, process):
+        process.stage = "ending"
+        self.feed(ev.Drained(process.number))
+
+    def exits(self, process, status=0):
+        del self.processes[process.number]
+        self.feed(ev.Exited(process.number, status))
+
+    # -- until nothing can happen any more
+
+    def settle(self, starts):
+        for _ in range(MOST_STEPS):
+            if self.status is not None or not self._step(starts):
+                return
+        raise AssertionError("the world does not come to rest")
+
+    def _step(self, starts):
+        """The next thing that happens by itself; False where nothing does."""
+        for process in list(self.processes.values()):
+            if self._proceed(process):
+                return True
+        if self.asked_of_retired:
+            self.retired_fork_happens()
+        elif self.template == "starting":
+            self.template_is_ready()
+        elif self.asked:
+            number, ask = next(iter(self.asked.items()))
+            self.fork_happens(number, starts.pop() if starts and ask.role == "app" else "serves")
+        elif self.timers:
+            self.expire()
+        else:
+            return False
+        return True
+
+    def _proceed(self, process):
+        if process.cut or (process.stage == "ending" and not process.debugged):
+            self.exits(process, 9 if process.cut else 0)
+            return True
+        if process.debugged:
+            process.debugged = self.machine.stopping  # a person stays in the debugger, but not for ever
+            return not process.debugged
+        return self._start_on(process) or self._end_on(process)
+
+    def _start_on(self, process):
+        in_loop = process.ask.in_loop
+        match process.stage, process.start:
+            case ("importing", "fails to import") | ("starting", "fails to start"):
+                self.fails(process)
+            case ("importing", "dies importing") | ("starting", "dies starting"):
+                self.exits(process, 11)
+            case ("importing", "hangs importing") | ("starting", "hangs starting"):
+                return False
+            case "importing", "needs a loop" if not in_loop:
+                self.needs_loop(process)
+            case "importing", _:
+                self.imported(process)
+            case "starting", _:
+                self.ready(process)
+            case _:
+                return False
+        return True
+
+    def _end_on(self, process):
+        if not process.drained or process.stage != "serving" or process.end == "silent":
+            return False
+        if not process.acknowledged:
+            self.acknowledges(process, busy=process.end == "busy")
+        elif process.end != "hangs in its lifespan shutdown":
+            self.has_drained(process)
+        else:
+            return False
+        return True
+
+    def check_rest(self):
+        """What must hold when nothing can happen any more."""
+        if self.stops or self.status is not None:
+            assert self.status is not None, "after a stop, the machine finishes"
+            return
+        assert not self.timers
+        assert self.machine.candidate is None
+        assert not self.machine.leaving
+        if self.gave_up:
+            return
+        (process,) = self.processes.values()
+        assert process.stage == "serving"
+        assert process.answers
+        assert process.ask.generation == self.machine.generation
+
+    def check_timers(self):
+        """A timer of a worker that plays no part any more would have no effect."""
+        for timer in self.timers:
+            if not self.machine.knows(timer.worker):
+                assert copy.deepcopy(self.machine).handle(ev.TimerExpired(timer), self.now) == []
+
+
+def is_there(*stages, **marks):
+    """Precondition: some process is in one of these stages."""
+    return precondition(lambda self: bool(self.some(*stages, **marks)))
+
+
+which = st.integers(min_value=0, max_value=3)
+
+
+class Supervision(RuleBasedStateMachine):
+    """Everything that may happen between two moments of rest."""
+
+    is_sound = False
+
+    @initialize()
+    def begin(self):
+        self.world = World()
+        self.world.feed(ev.Started())
+        self.is_sound = True
+
+    def some(self, *stages, **marks):
+        return [
+            process
+            for process in self.world.processes.values()
+            if process.stage in stages and all(getattr(process, k) == v for k, v in marks.items())
+        ]
+
+    def pick(self, which, *stages, **marks):
+        processes = self.some(*stages, **marks)
+        return processes[which % len(processes)]
+
+    @rule(seconds=st.sampled_from([0.001, 0.02, 0.3]))
+    def time_passes(self, seconds):
+        self.world.pass_time(seconds)
+
+    @precondition(lambda self: self.world.timers)
+    @rule()
+    def a_timer_expires(self):
+        self.world.expire()
+
+    # -- templates
+
+    @precondition(lambda self: self.world.template == "starting")
+    @rule()
+    def the_template_is_ready(self):
+        self.world.template_is_ready()
+
+    @precondition(lambda self: self.world.template != "none")
+    @rule(hopeless=st.sampled_from([False, False, False, True]))
+    def the_template_is_lost(self, hopeless):
+        self.world.lose_template(hopeless=hopeless and self.world.template == "starting")
+
+    @precondition(lambda self: self.world.asked)
+    @rule(start=st.sampled_from(STARTS), end=st.sampled_from(ENDS))
+    def a_worker_is_forked(self, start, end):
+        self.world.fork_happens(next(iter(self.world.asked)), start, end)
+
+    @precondition(lambda self: self.world.asked_of_retired)
+    @rule(lost=st.booleans())
+    def a_retired_template_forks(self, lost):
+        if lost:
+            self.world.asked_of_retired.pop(0)
+        else:
+            self.world.retired_fork_happens()
+
+    # -- workers; one that was cut may have spoken before
+
+    @is_there("importing", debugged=False)
+    @rule(which=which)
+    def a_worker_has_imported(self, which):
+        self.world.imported(self.pick(which, "importing", debugged=False))
+
+    @is_there("importing", debugged=False)
+    @rule(which=which)
+    def a_worker_needs_a_loop(self, which):
+        process = self.pick(which, "importing", debugged=False)
+        if process.ask.role == "app" and not process.ask.in_loop:
+            self.world.needs_loop(process)
+
+    @is_there("importing", "starting", "serving", debugged=False)
+    @rule(which=which)
+    def a_worker_fails(self, which):
+        self.world.fails(self.pick(which, "importing", "starting", "serving", debugged=False))
+
+    @is_there("starting", debugged=False)
+    @rule(which=which)
+    def a_worker_is_ready(self, which):
+        self.world.ready(self.pick(which, "starting", debugged=False))
+
+    @is_there("serving", drained=True, acknowledged=False, debugged=False)
+    @rule(which=which, busy=st.booleans())
+    def a_worker_acknowledges(self, which, busy):
+        process = self.pick(which, "serving", drained=True, acknowledged=False, debugged=False)
+        self.world.acknowledges(process, busy=busy)
+
+    @is_there("serving", acknowledged=True, debugged=False)
+    @rule(which=which)
+    def a_worker_has_drained(self, which):
+        self.world.has_drained(self.pick(which, "serving", acknowledged=True, debugged=False))
+
+    @precondition(lambda self: self.world.processes)
+    @rule(which=which, status=st.sampled_from(STATUSES))
+    def a_worker_dies(self, which, status):
+        processes = list(self.world.processes.values())
+        self.world.exits(processes[which % len(processes)], status)
+
+    @is_there("importing", "starting", "serving", debugged=False)
+    @rule(which=which)
+    def a_person_debugs_a_worker(self, which):
+        process = self.pick(which, "importing", "starting", "serving", debugged=False)
+        process.debugged = True
+        self.world.feed(ev.Debugged(process.number))
+
+    # -- people
+
+    @precondition(lambda self: not self.world.stops)
+    @rule(new_interpreter=st.sampled_from([False, False, True]))
+    def somebody_edits(self, new_interpreter):
+        self.world.edit(new_interpreter=new_interpreter)
+
+    @rule(really=st.sampled_from([False, False, False, True]))
+    def somebody_stops(self, really):
+        if really:
+            self.world.stop()
+
+    @rule(starts=st.lists(st.sampled_from(STARTS), max_size=4))
+    def everything_settles(self, starts):
+        self.is_sound = False  # until this has passed: a failure needs no second one from the teardown
+        self.world.settle(starts)
+        self.world.check_rest()
+        self.is_sound = True
+
+    # -- always
+
+    @invariant()
+    def a_second_stop_has_finished(self):
+        assert self.world.stops < 2 or self.world.status is not None
+
+    @invariant()
+    def no_old_code_answers_after_an_edit(self):
+        for process in self.world.processes.values():
+            assert process.ask.generation >= self.world.edited or not process.answers
+
+    @invariant()
+    def whoever_is_not_wanted_ends(self):
+        if self.world.status is not None:
+            return  # the loop ends everybody
+        machine = self.world.machine
+        wanted = {worker.number for worker in (machine.serving, machine.candidate) if worker is not None}
+        for process in self.world.processes.values():
+            assert process.number in wanted or process.was_told_to_end or process.stage == "ending"
+
+    @invariant()
+    def timers_of_strangers_have_no_effect(self):
+        self.world.check_timers()
+
+    def teardown(self):
+        if self.is_sound:
+            self.everything_settles([])
+
+
+Supervision.TestCase.settings = settings(
+    max_examples=250,
+    stateful_step_count=30,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+class TestSupervision(Supervision.TestCase):
+    """Whatever happens, the newest code is served, or the machine has finished."""
