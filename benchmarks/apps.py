@@ -101,8 +101,113 @@ async def version() -> dict[str, int]:
     },
 )
 
+# Weighs what its third-party packages weigh; its own modules are small.
 HEAVY = App(
     name="heavy",
+    requirements=_FASTAPI + _SCIENCE,
+    edited="service.py",
+    files={
+        "app.py": """\
+import pandas
+from fastapi import FastAPI
+
+import service
+from routes import router
+
+app = FastAPI(title="heavy")
+app.include_router(router)
+
+
+@app.get("/version")
+async def version() -> dict[str, int]:
+    return {"version": service.current_version()}
+
+
+@app.get("/pandas")
+async def pandas_version() -> dict[str, str]:
+    return {"pandas": pandas.__version__}
+""",
+        "settings.py": """\
+CHART_SIZE = (4, 3)
+""",
+        "models.py": """\
+import sqlalchemy
+from sqlalchemy.orm import Session
+
+metadata = sqlalchemy.MetaData()
+orders = sqlalchemy.Table(
+    "orders",
+    metadata,
+    sqlalchemy.Column("id", sqlalchemy.Integer, primary_key=True),
+    sqlalchemy.Column("amount", sqlalchemy.Float),
+)
+
+
+def total(session: Session) -> float:
+    return float(session.execute(sqlalchemy.select(sqlalchemy.func.sum(orders.c.amount))).scalar_one())
+""",
+        "charts.py": """\
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+
+from settings import CHART_SIZE
+
+
+def bars(values: list[float]) -> int:
+    figure, axes = plt.subplots(figsize=CHART_SIZE)
+    axes.bar(range(len(values)), values)
+    plt.close(figure)
+    return len(values)
+""",
+        "service.py": f"""\
+import pandas
+import scipy.stats
+
+import charts
+import models
+
+{_MARKER}
+
+
+def current_version() -> int:
+    return VERSION
+
+
+def summary(amounts: list[float]) -> dict[str, float]:
+    series = pandas.Series(amounts)
+    return {{
+        "mean": float(series.mean()),
+        "skew": float(scipy.stats.skew(series)),
+        "bars": charts.bars(amounts),
+    }}
+""",
+        "routes.py": """\
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+import service
+
+router = APIRouter(prefix="/orders")
+
+
+class Amounts(BaseModel):
+    amounts: list[float]
+
+
+@router.post("/summary")
+async def summary(body: Amounts) -> dict[str, float]:
+    return service.summary(body.amounts)
+""",
+    },
+)
+
+# The same packages, used as applications do: mapped classes, an engine. Importing its own modules
+# alone takes longer than a fork.
+ORM = App(
+    name="orm",
     requirements=_FASTAPI + _SCIENCE,
     edited="service.py",
     files={
@@ -220,7 +325,7 @@ async def summary(body: Amounts) -> dict[str, float]:
     },
 )
 
-APPS = {app.name: app for app in (SMALL, HEAVY)}
+APPS = {app.name: app for app in (SMALL, HEAVY, ORM)}
 
 
 def all_requirements() -> tuple[str, ...]:

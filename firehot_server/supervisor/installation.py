@@ -11,14 +11,35 @@ if TYPE_CHECKING:
 _RECORDS = (".dist-info", ".egg-info", ".egg-link", ".pth")
 
 
-def installation_stamp(origins: Origins) -> frozenset[tuple[str, int]]:
-    """Every installer's records: path and modification time, in nanoseconds. Equal stamps: nothing was installed."""
-    return frozenset(record for folder in origins.installed for record in _records(folder))
+class Installation:
+    """The installers' records, as they were when this was made.
+
+    Args:
+        origins: knows the folders into which packages are installed.
+    """
+
+    def __init__(self, origins: Origins) -> None:
+        self._folders = {folder: _modified(folder) for folder in origins.installed}
+        self._records = {folder: _records(folder) for folder in self._folders}
+
+    def has_changed(self) -> bool:
+        """Whether a record came, went or was replaced. Looks closer only where a folder's own time has changed."""
+        return any(
+            _modified(folder) != modified and _records(folder) != self._records[folder]
+            for folder, modified in self._folders.items()
+        )
 
 
-def _records(folder: str) -> list[tuple[str, int]]:
+def _modified(folder: str) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return 0  # not every such folder exists
+
+
+def _records(folder: str) -> frozenset[tuple[str, int]]:
     try:
         with os.scandir(folder) as entries:
-            return [(e.path, e.stat().st_mtime_ns) for e in entries if e.name.endswith(_RECORDS)]
+            return frozenset((e.name, e.stat().st_mtime_ns) for e in entries if e.name.endswith(_RECORDS))
     except OSError:
-        return []  # not every such folder exists, and what is removed meanwhile shows next time
+        return frozenset()

@@ -12,6 +12,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
+import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 
 from firehot_server.config import DEFAULT_DRAIN_SECONDS, Settings, cache_folder
 from firehot_server.discovery.origin import Origins
@@ -38,7 +40,7 @@ from firehot_server.supervisor import actions as ac
 from firehot_server.supervisor import events as ev
 from firehot_server.supervisor.alarms import Alarms
 from firehot_server.supervisor.environment import template_environment
-from firehot_server.supervisor.installation import installation_stamp
+from firehot_server.supervisor.installation import Installation
 from firehot_server.supervisor.ledger import Ledger
 from firehot_server.supervisor.machine import Machine
 from firehot_server.supervisor.memory import Memory
@@ -64,6 +66,9 @@ logger = logging.getLogger("uvicorn.error")
 
 # How long a template may take to report the end of a worker whose channel is closed, in seconds.
 _EXIT_REPORT_SECONDS = 1.0
+
+# A fork makes both sides copy memory for a while: leave the first requests of a new worker in peace, in seconds.
+_STANDBY_SECONDS = 0.1
 
 Alarm = ac.Timer | str
 
@@ -200,7 +205,7 @@ class Supervisor:
     # -- templates
 
     def _start_template(self) -> None:
-        self._installation = installation_stamp(self._origins)
+        self._installation = Installation(self._origins)
         if self._settings.env_file is not None:
             self._ledger.template_read(os.path.abspath(self._settings.env_file))
         self._templates.start(self._configure(), template_environment(self._settings))
@@ -211,6 +216,19 @@ class Supervisor:
             argv=tuple(sys.argv),
             payload=cloudpickle.dumps((self._config, self._target)),
             cache_dir=str(cache_folder() / "bytecode"),
+            payload_is_plain=self._is_plain(),
+        )
+
+    def _is_plain(self) -> bool:
+        server = getattr(self._target, "__self__", None)
+        config = self._config
+        return (
+            type(server) is uvicorn.Server
+            and type(config) is uvicorn.Config
+            and isinstance(config.http, str)
+            and isinstance(config.ws, str)
+            and config.ssl_context_factory is None
+            and (config.log_config is None or config.log_config is LOGGING_CONFIG)
         )
 
     def _fork(self, action: ac.ForkWorker) -> None:
@@ -247,7 +265,7 @@ class Supervisor:
             case Ready():
                 self._feed(ev.Ready(number))
                 self._deliver_handoffs()
-                self._templates.prepare()
+                self._set_alarm("stand-by", _STANDBY_SECONDS)
             case Draining():
                 self._feed(ev.Draining(number, message.busy))
             case Drained():
@@ -329,7 +347,7 @@ class Supervisor:
 
     def _reload(self, cause: str, paths: frozenset[str]) -> None:
         state = rewind(paths, [State("the template", self._ledger.template_reads)])
-        is_reinstalled = installation_stamp(self._origins) != self._installation
+        is_reinstalled = self._installation.has_changed()
         if is_reinstalled:
             cause = f"{cause}, packages were installed"
         self._feed(ev.EditNoticed(cause, new_interpreter=is_reinstalled or state is INTERPRETER))
@@ -363,6 +381,8 @@ class Supervisor:
                 self._feed(ev.TimerExpired(name))
             elif name == "preload":
                 self._templates.expire()
+            elif name == "stand-by":
+                self._templates.prepare()
             elif name == "settled":
                 touches, self._pending_touches = frozenset(self._pending_touches), set()
                 self._noticed(self._ledger.touch(touches))

@@ -16,6 +16,7 @@ from firehot_server.channel import Channel
 from firehot_server.discovery.origin import Origins
 from firehot_server.errors import ChannelClosed
 from firehot_server.messages import Configure, Exited, Extend, Extended, Fork, Forked, Message, Preload, Preloaded
+from firehot_server.output import flush_output
 from firehot_server.template.guard import ImportGuard
 from firehot_server.template.preload import preload
 
@@ -135,7 +136,7 @@ class Template:
         """Fork; (pid, unused, the supervisor's ends) in the parent, (0, its channel, ()) in the child."""
         ours, theirs = Channel.pair()
         read_end, write_end = lifeline.create()
-        _flush_output()
+        flush_output()
         pid = os.fork()
         if pid:
             ours.close()
@@ -197,12 +198,3 @@ def _reap() -> Iterator[tuple[int, int]]:
         if pid == 0:
             return
         yield pid, status
-
-
-def _flush_output() -> None:
-    """What a module printed while it was preloaded must not be printed again by every copy."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, OSError, ValueError):
-            pass  # no stream, or nobody reads it any more

@@ -15,6 +15,8 @@ from uvicorn.importer import ImportFromStringError, import_from_string
 from firehot_server.failure.report import Failure, capture, sentence_only
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from firehot_server.discovery.origin import Origins
 
 _PACKAGE = str(Path(__file__).parents[1]) + "/"
@@ -62,16 +64,21 @@ def describe(error: BaseException, origins: Origins) -> Failure:
     return capture(_cause(error), is_first_party=origins.is_first_party, hide=_is_ours)
 
 
-def package_folders(origins: Origins) -> tuple[str, ...]:
-    """Where the loaded first-party packages look for modules; a module may appear there."""
+def package_folders(modules: Iterable[str]) -> tuple[str, ...]:
+    """Where the packages of these modules look for modules; one may appear there."""
+    packages = {parent for module in modules for parent in _with_parents(module)}
     folders: dict[str, None] = {}
-    for module in list(sys.modules.values()):
+    for name in packages:
         # Not an attribute of every entry, and a module may compute it (or refuse to).
-        path = vars(module).get("__path__") if hasattr(module, "__dict__") else None
-        for folder in path or ():
-            if isinstance(folder, str) and origins.is_first_party(folder):
-                folders[folder] = None
+        path = getattr(sys.modules.get(name), "__dict__", {}).get("__path__")
+        folders.update((folder, None) for folder in path or () if isinstance(folder, str))
     return tuple(folders)
+
+
+def _with_parents(module: str) -> list[str]:
+    """`a.b.c` gives `a.b.c`, `a.b` and `a`: a namespace package is no module with a source of its own."""
+    parts = module.split(".")
+    return [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
 
 def _is_ours(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ import uvicorn
 
 from firehot_server.failure.app import FailureApp
 from firehot_server.messages import Begin, Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Read, Ready
+from firehot_server.output import flush_output
 from firehot_server.worker import hygiene
 from firehot_server.worker.importing import AppFailed, NeedsRunningLoop, describe, import_app, package_folders
 from firehot_server.worker.link import Link
@@ -29,7 +31,12 @@ if TYPE_CHECKING:
 
 def run_worker(job: WorkerJob) -> NoReturn:
     """Be a worker until the end of the process."""
-    sys.exit(Worker(job).run())
+    status = Worker(job).run()
+    # What the user registered runs, but the interpreter is not torn down object by object: with large packages in
+    # memory that takes longer than a reload, and uvicorn's worker, ended by a signal, does not do it either.
+    atexit._run_exitfuncs()
+    flush_output()
+    os._exit(status)
 
 
 class Worker:
@@ -39,34 +46,49 @@ class Worker:
         self._job = job
         self._origins = job.origins
         self._link = Link(job.channel)
+        self._modules: list[str] = []
+        """The first-party modules that were read."""
+        self._loaded: tuple[uvicorn.Config, Callable[..., None]] | None = None
 
     def run(self) -> int:
         """Live; the exit status."""
-        hygiene.start_afresh()
-        hygiene.on_debugger(lambda: self._link.send(Debugging()))
-        watch_source_reads(
-            self._origins.is_first_party,
-            lambda path, digest: self._link.send(Read(path, digest)),
-            BytecodeCache(self._job.configure.cache_dir),
-        )
-        begin = self._link.receive()
-        assert isinstance(begin, Begin)
-        hygiene.forget_folders()
+        begin = self._stand_by()
         try:
-            self._live(begin)
+            self._live(begin, *(self._loaded or self._load()))
         except NeedsRunningLoop:
             self._link.send(NeedsLoop())
         except AppFailed as error:
-            self._link.send(Failed(error.failure, package_folders(self._origins)))
+            self._fail(error.failure)
         except BaseException as error:
-            self._link.send(Failed(describe(error, self._origins), package_folders(self._origins)))
+            self._fail(describe(error, self._origins))
         else:
             return 0
         return 1
 
-    def _live(self, begin: Begin) -> None:
+    def _stand_by(self) -> Begin:
+        """All that can be done before it is known what changed; then wait."""
+        hygiene.start_afresh()
+        hygiene.on_debugger(lambda: self._link.send(Debugging()))
+        watch_source_reads(
+            self._origins.is_first_party, self._announce, BytecodeCache(self._job.configure.cache_dir)
+        )
+        if self._job.configure.payload_is_plain:
+            self._loaded = self._load()
+        begin = self._link.receive()
+        assert isinstance(begin, Begin)
+        hygiene.forget_folders()
+        return begin
+
+    def _announce(self, module: str, path: str, digest: bytes) -> None:
+        self._modules.append(module)
+        self._link.send(Read(path, digest))
+
+    def _load(self) -> tuple[uvicorn.Config, Callable[..., None]]:
         config, target = cloudpickle.loads(self._job.configure.payload)
         config.configure_logging()
+        return config, target
+
+    def _live(self, begin: Begin, config: uvicorn.Config, target: Callable[..., None]) -> None:
         if begin.failure is not None:
             _answer_failure(config, begin.failure, begin.generation)
         server = getattr(target, "__self__", None)
@@ -81,7 +103,8 @@ class Worker:
             link=self._link,
             origins=self._origins,
             import_in_loop=begin.in_loop,
-            before_exit=self._report_loaded if begin.role == "app" else _nothing,
+            imported=self._imported,
+            drained=self._report_loaded if begin.role == "app" else _nothing,
         )
 
     def _import(self, config: uvicorn.Config, begin: Begin) -> list[socket.socket] | None:
@@ -89,12 +112,18 @@ class Worker:
         if begin.in_loop:
             return None
         import_app(config, self._origins, in_loop=False)
-        self._link.send(Imported(package_folders(self._origins)))
+        self._imported()
         return take_sockets(self._link)
+
+    def _imported(self) -> None:
+        self._link.send(Imported(package_folders(self._modules)))
+
+    def _fail(self, failure: Failure) -> None:
+        self._link.send(Failed(failure, package_folders(self._modules)))
 
     def _run_foreign(self, target: Callable[..., None]) -> None:
         """A target that is not uvicorn's server: it imports and serves as it likes, and is ended by SIGTERM."""
-        self._link.send(Imported(package_folders(self._origins)))
+        self._imported()
         sockets = take_sockets(self._link)
         threading.Thread(target=self._terminate_on_drain, name="firehot-drain", daemon=True).start()
         self._link.send(Ready())

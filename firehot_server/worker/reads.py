@@ -24,7 +24,7 @@ _DIGEST_SIZE = 8  # of importlib.util.source_hash, in bytes
 
 
 def watch_source_reads(
-    is_first_party: Callable[[str], bool], announce: Callable[[str, bytes], None], cache: BytecodeCache
+    is_first_party: Callable[[str], bool], announce: Callable[[str, str, bytes], None], cache: BytecodeCache
 ) -> None:
     """From now on, announce every first-party module's source before it runs.
 
@@ -32,7 +32,7 @@ def watch_source_reads(
     and what calls it directly (editable installs) is covered as well, and modules look as they always do.
 
     Args:
-        announce: called with the path and the digest of the content that will run.
+        announce: called with the module's name, the path and the digest of the content that will run.
     """
     load_by_mtime = SourceFileLoader.get_code
 
@@ -42,7 +42,7 @@ def watch_source_reads(
             return load_by_mtime(self, fullname)
         source = self.get_data(path)
         digest = importlib.util.source_hash(source)
-        announce(path, digest)
+        announce(fullname, path, digest)
         key = cache.key(path, type(self))
         code = cache.load(key, digest)
         if code is None:

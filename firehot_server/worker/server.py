@@ -14,9 +14,9 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from firehot_server.failure.report import sentence_only
-from firehot_server.messages import Drain, Drained, Draining, Handoff, Hold, Imported, Message, Ready, Serve
+from firehot_server.messages import Drain, Drained, Draining, Handoff, Hold, Message, Ready, Serve
 from firehot_server.worker import connections
-from firehot_server.worker.importing import AppFailed, describe, import_app, package_folders
+from firehot_server.worker.importing import AppFailed, describe, import_app
 from firehot_server.worker.lifecycle_log import capture_lifespan_errors, quiet_lifecycle
 from firehot_server.worker.requests import RunningRequests
 
@@ -42,7 +42,9 @@ class Engine:
     link: Link
     origins: Origins
     import_in_loop: bool
-    before_exit: Callable[[], None]
+    imported: Callable[[], None]
+    """Called when the app is imported: tells the supervisor."""
+    drained: Callable[[], None]
     """Called when the server has drained."""
 
 
@@ -58,7 +60,7 @@ class EngineServer(uvicorn.Server):
         self._begin()
         if self.engine.import_in_loop:
             import_app(self.config, self.engine.origins, in_loop=True)
-            self.engine.link.send(Imported(package_folders(self.engine.origins)))
+            self.engine.imported()
             sockets = take_sockets(self.engine.link)
         self._prepare()
         self.engine.link.listen(loop, self._answer)
@@ -186,7 +188,7 @@ class EngineServer(uvicorn.Server):
         await self._finish_requests(drain)
         await self.lifespan.shutdown()
         self.engine.link.send(Drained())
-        self.engine.before_exit()
+        self.engine.drained()
 
     async def _release_idle(self, drain: Drain) -> None:
         movable = connections.idle(self.server_state.connections) if drain.handoff else []

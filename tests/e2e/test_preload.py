@@ -135,7 +135,8 @@ def test_the_template_runs_no_project_code(serve, project):
     for name in ("signal", "socket", "select", "pickle", "dataclasses"):
         project.write(f"{name}.py", f"open('ran-{name}', 'w')\nraise ImportError('shadow')\n")
     command = Path(sys.executable).with_name("firehot-uvicorn")
-    server = serve("app:app", "--reload", "--port", "0", module=[str(command)], wait=False)
+    command = [str(command), "app:app", "--reload", "--port", "0"]
+    server = serve(module=command, wait=False)
     server.wait_log("Preloaded")
     assert list(project.folder.glob("ran-*")) == []
 

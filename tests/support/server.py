@@ -58,6 +58,9 @@ class Server:
         self.log_path = project.folder.parent / "server.log"
         self.port = free_port() if listen else None
         address = ["--port", str(self.port)] if listen else []
+        (project.folder / "port.txt").write_text(str(self.port))
+        if module:
+            address = []
         command = module or [sys.executable, "-m", "firehot_server", app, "--reload", *address]
         self._log = self.log_path.open("w")
         self.process = subprocess.Popen(

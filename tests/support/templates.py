@@ -174,9 +174,13 @@ class Template:
         self._copies.append(Template(self.world, Worker(message)))
         return self._copies[-1]
 
+    def receive(self):
+        """The next message, whatever it is."""
+        return self._process.channel.receive(SECONDS)
+
     def hear(self, kind):
         """The next message of this kind; announcements and exits before it are kept."""
-        while not isinstance(message := self._process.channel.receive(SECONDS), kind):
+        while not isinstance(message := self.receive(), kind):
             self._keep(message)
         return message
 

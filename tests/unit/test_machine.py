@@ -776,6 +776,13 @@ def test_a_worker_debugged_since_before_the_last_reload_does_not_stop_the_end(or
     assert [a for a in actions if a == Cut(1) or (isinstance(a, SetTimer) and a.timer.worker == 1)]
 
 
+def test_a_debugger_that_opens_after_the_stop_does_not_stop_the_end():
+    """While the server stops, deadlines do not rest for a person at a breakpoint."""
+    play = Play(*events_of("stopping"))
+
+    assert CancelTimer(timer("drain", 1)) not in play(Debugged(1))
+
+
 def test_the_new_worker_does_not_wait_for_a_debugged_one():
     """A breakpoint in a handler of the old worker blocks its loop; the new worker serves after a moment."""
     play = Play(*events_of("serving"), CHANGED, Forked(2), Imported(2), Debugged(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from functools import partial
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -71,21 +72,26 @@ class World:
     stops: int = 0
     gave_up: bool = False
     status: int | None = None
+    is_sound: bool = True
 
     # -- events in, actions out
 
     def feed(self, event):
+        self.is_sound = False  # until this has passed: the first failure is the one to read
         before = self.machine.candidate or self.machine.serving
         actions = self.machine.handle(event, self.now)
         for action in actions:
             assert self.status is None, "nothing is asked for after the end"
             getattr(self, f"do_{type(action).__name__}")(action)
         self._note_surrender(before, actions)
+        self.is_sound = True
 
     def _note_surrender(self, before, actions):
         """Only where the failure page itself cannot be served may the machine wait for an edit, and it says so."""
+        if self.machine.stopping or self.status is not None:
+            return
         surrenders = self.machine.candidate is None and not self._somebody_answers()
-        if surrenders and not self.gave_up and not self.machine.stopping and self.status is None:
+        if surrenders and not self.gave_up:
             assert before.role == "failure"
             assert [a for a in actions if isinstance(a, ac.Report) and a.level == "error"]
         self.gave_up = surrenders
@@ -217,15 +223,34 @@ class World:
         del self.processes[process.number]
         self.feed(ev.Exited(process.number, status))
 
+    def next_steps(self, process):
+        """What this worker may do or say now, well or badly."""
+        match process.stage:
+            case "importing":
+                steps = [self.imported, self.fails]
+                if process.ask.role == "app" and not process.ask.in_loop:
+                    steps.append(self.needs_loop)
+            case "starting":
+                steps = [self.ready, self.fails]
+            case "serving" if process.acknowledged:
+                steps = [self.has_drained]
+            case "serving" if process.drained:
+                steps = [partial(self.acknowledges, busy=True), partial(self.acknowledges, busy=False)]
+            case "serving":
+                steps = [self.fails]
+            case _:
+                steps = []
+        return [partial(step, process) for step in steps]
+
     # -- until nothing can happen any more
 
     def settle(self, starts):
         for _ in range(MOST_STEPS):
-            if self.status is not None or not self._step(starts):
+            if self.status is not None or not self.step(starts):
                 return
         raise AssertionError("the world does not come to rest")
 
-    def _step(self, starts):
+    def step(self, starts):
         """The next thing that happens by itself; False where nothing does."""
         for process in list(self.processes.values()):
             if self._proceed(process):
@@ -284,18 +309,20 @@ class World:
 
     def check_rest(self):
         """What must hold when nothing can happen any more."""
+        self.is_sound = False
         if self.stops or self.status is not None:
             assert self.status is not None, "after a stop, the machine finishes"
+            self.is_sound = True
             return
         assert not self.timers
         assert self.machine.candidate is None
         assert not self.machine.leaving
-        if self.gave_up:
-            return
-        (process,) = self.processes.values()
-        assert process.stage == "serving"
-        assert process.answers
-        assert process.ask.generation == self.machine.generation
+        if not self.gave_up:
+            (process,) = self.processes.values()
+            assert process.stage == "serving"
+            assert process.answers
+            assert process.ask.generation == self.machine.generation
+        self.is_sound = True
 
     def check_timers(self):
         """A timer of a worker that plays no part any more would have no effect."""
@@ -304,35 +331,19 @@ class World:
                 assert copy.deepcopy(self.machine).handle(ev.TimerExpired(timer), self.now) == []
 
 
-def is_there(*stages, **marks):
-    """Precondition: some process is in one of these stages."""
-    return precondition(lambda self: bool(self.some(*stages, **marks)))
-
-
-which = st.integers(min_value=0, max_value=3)
+which = st.integers(min_value=0, max_value=5)
+starts = st.lists(st.sampled_from(STARTS), max_size=4)
 
 
 class Supervision(RuleBasedStateMachine):
     """Everything that may happen between two moments of rest."""
 
-    is_sound = False
-
-    @initialize()
-    def begin(self):
+    @initialize(is_up=st.booleans())
+    def begin(self, is_up):
         self.world = World()
         self.world.feed(ev.Started())
-        self.is_sound = True
-
-    def some(self, *stages, **marks):
-        return [
-            process
-            for process in self.world.processes.values()
-            if process.stage in stages and all(getattr(process, k) == v for k, v in marks.items())
-        ]
-
-    def pick(self, which, *stages, **marks):
-        processes = self.some(*stages, **marks)
-        return processes[which % len(processes)]
+        if is_up:
+            self.world.settle([])
 
     @rule(seconds=st.sampled_from([0.001, 0.02, 0.3]))
     def time_passes(self, seconds):
@@ -351,7 +362,7 @@ class Supervision(RuleBasedStateMachine):
         self.world.template_is_ready()
 
     @precondition(lambda self: self.world.template != "none")
-    @rule(hopeless=st.sampled_from([False, False, False, True]))
+    @rule(hopeless=st.sampled_from([False] * 15 + [True]))
     def the_template_is_lost(self, hopeless):
         self.world.lose_template(hopeless=hopeless and self.world.template == "starting")
 
@@ -368,40 +379,13 @@ class Supervision(RuleBasedStateMachine):
         else:
             self.world.retired_fork_happens()
 
-    # -- workers; one that was cut may have spoken before
+    # -- workers
 
-    @is_there("importing", debugged=False)
+    @precondition(lambda self: self.possible())
     @rule(which=which)
-    def a_worker_has_imported(self, which):
-        self.world.imported(self.pick(which, "importing", debugged=False))
-
-    @is_there("importing", debugged=False)
-    @rule(which=which)
-    def a_worker_needs_a_loop(self, which):
-        process = self.pick(which, "importing", debugged=False)
-        if process.ask.role == "app" and not process.ask.in_loop:
-            self.world.needs_loop(process)
-
-    @is_there("importing", "starting", "serving", debugged=False)
-    @rule(which=which)
-    def a_worker_fails(self, which):
-        self.world.fails(self.pick(which, "importing", "starting", "serving", debugged=False))
-
-    @is_there("starting", debugged=False)
-    @rule(which=which)
-    def a_worker_is_ready(self, which):
-        self.world.ready(self.pick(which, "starting", debugged=False))
-
-    @is_there("serving", drained=True, acknowledged=False, debugged=False)
-    @rule(which=which, busy=st.booleans())
-    def a_worker_acknowledges(self, which, busy):
-        process = self.pick(which, "serving", drained=True, acknowledged=False, debugged=False)
-        self.world.acknowledges(process, busy=busy)
-
-    @is_there("serving", acknowledged=True, debugged=False)
-    @rule(which=which)
-    def a_worker_has_drained(self, which):
-        self.world.has_drained(self.pick(which, "serving", acknowledged=True, debugged=False))
+    def a_worker_does_something(self, which):
+        possible = self.possible()
+        possible[which % len(possible)]()
 
     @precondition(lambda self: self.world.processes)
     @rule(which=which, status=st.sampled_from(STATUSES))
@@ -409,12 +393,21 @@ class Supervision(RuleBasedStateMachine):
         processes = list(self.world.processes.values())
         self.world.exits(processes[which % len(processes)], status)
 
-    @is_there("importing", "starting", "serving", debugged=False)
+    @precondition(lambda self: self.undisturbed())
     @rule(which=which)
     def a_person_debugs_a_worker(self, which):
-        process = self.pick(which, "importing", "starting", "serving", debugged=False)
+        processes = self.undisturbed()
+        process = processes[which % len(processes)]
         process.debugged = True
+        process.start = process.end = "at the person's pace"  # its deadlines rest, so it must not hang
         self.world.feed(ev.Debugged(process.number))
+
+    def undisturbed(self):
+        return [p for p in self.world.processes.values() if not p.debugged and p.stage != "ending"]
+
+    def possible(self):
+        """Whatever some worker may do or say next; one that was cut may have spoken before."""
+        return [step for process in self.undisturbed() for step in self.world.next_steps(process)]
 
     # -- people
 
@@ -423,17 +416,21 @@ class Supervision(RuleBasedStateMachine):
     def somebody_edits(self, new_interpreter):
         self.world.edit(new_interpreter=new_interpreter)
 
-    @rule(really=st.sampled_from([False, False, False, True]))
+    @rule(really=st.sampled_from([False] * 9 + [True]))
     def somebody_stops(self, really):
         if really:
             self.world.stop()
 
-    @rule(starts=st.lists(st.sampled_from(STARTS), max_size=4))
+    @rule(steps=st.integers(min_value=1, max_value=6), starts=starts)
+    def things_take_their_course(self, steps, starts):
+        for _ in range(steps):
+            if self.world.status is None:
+                self.world.step(starts)
+
+    @rule(starts=starts)
     def everything_settles(self, starts):
-        self.is_sound = False  # until this has passed: a failure needs no second one from the teardown
         self.world.settle(starts)
         self.world.check_rest()
-        self.is_sound = True
 
     # -- always
 
@@ -460,7 +457,9 @@ class Supervision(RuleBasedStateMachine):
         self.world.check_timers()
 
     def teardown(self):
-        if self.is_sound:
+        if hasattr(self, "world") and self.world.is_sound:
+            self.everything_settles([])
+            self.world.stop()
             self.everything_settles([])
 
 
