@@ -67,9 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         "benches", nargs="*", type=_bench, default=list(BENCHES), metavar="bench", help=_choices(BENCHES)
     )
     parser.add_argument("--apps", type=_names(APPS), default=tuple(APPS.values()), help=_listed(APPS))
-    parser.add_argument(
-        "--servers", type=_names(SERVERS), default=tuple(SERVERS.values()), help=_listed(SERVERS)
-    )
+    parser.add_argument("--servers", type=_names(SERVERS), default=tuple(SERVERS.values()), help=_listed(SERVERS))
     parser.add_argument("--edits", type=_positive, default=15, help="edits of each server, after a first one")
     parser.add_argument("--starts", type=_positive, default=5, help="cold starts of each server")
     parser.add_argument("--python", help="the interpreter for all servers; default: one that all can run on")

@@ -74,7 +74,7 @@ class Edit:
             return
         aside = path.with_name(f".{path.name}.saving")
         aside.write_text(source, encoding="utf-8")
-        os.replace(aside, path)  # noqa: PTH105  (reads as what editors call)
+        os.replace(aside, path)
 
 
 # Versions that exist for every Python from 3.11 on: all peers serve the same code, whatever interpreter runs.

@@ -97,9 +97,7 @@ def _candidates() -> Iterator[Path]:
 def _examine(executable: Path) -> Interpreter | None:
     """Run it, rather than trust its name: a pyenv shim exists for versions that are not enabled."""
     try:
-        result = subprocess.run(
-            [executable, "-c", _PROBE], capture_output=True, text=True, timeout=30, check=True
-        )
+        result = subprocess.run([executable, "-c", _PROBE], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     major, minor, micro = json.loads(result.stdout)

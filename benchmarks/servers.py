@@ -58,9 +58,7 @@ SERVERS = {
             PEERS,
             ("granian", "--interface", "asgi", "--reload", "--port", "{port}", "{target}"),
         ),
-        Server(
-            "hypercorn", "hypercorn", PEERS, ("hypercorn", "--reload", "{target}", "-b", "127.0.0.1:{port}")
-        ),
+        Server("hypercorn", "hypercorn", PEERS, ("hypercorn", "--reload", "{target}", "-b", "127.0.0.1:{port}")),
         Server(
             "uvicorn-hmr",
             "uvicorn-hmr",

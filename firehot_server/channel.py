@@ -170,9 +170,7 @@ class Channel:
     def _read_some(self) -> bool:
         """Read once; False when there is nothing to read now."""
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(
-                _READ_SIZE, socket.CMSG_SPACE(MAX_DESCRIPTORS * 4), _CLOEXEC
-            )
+            data, ancillary, _, _ = self._socket.recvmsg(_READ_SIZE, socket.CMSG_SPACE(MAX_DESCRIPTORS * 4), _CLOEXEC)
         except BlockingIOError:
             return False
         except ConnectionResetError:

@@ -35,9 +35,7 @@ class Settings:
 
     def excludes(self, module: str) -> bool:
         """Whether the user wants this module, or a package above it, left to the worker."""
-        return any(
-            name == "*" or module == name or module.startswith(f"{name}.") for name in self.no_preload
-        )
+        return any(name == "*" or module == name or module.startswith(f"{name}.") for name in self.no_preload)
 
 
 def cache_folder() -> Path:

@@ -36,7 +36,7 @@ def split_descriptors(message: Message) -> tuple[Message, tuple[int, ...], tuple
     if not names:
         return message, (), ()
     values = [tuple(getattr(message, name)) for name in names]
-    bare: Message = replace(message, **{name: () for name in names})
+    bare: Message = replace(message, **dict.fromkeys(names, ()))
     return bare, tuple(fd for value in values for fd in value), tuple(len(value) for value in values)
 
 

@@ -7,7 +7,7 @@ import functools
 import importlib
 import logging
 import os
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import uvicorn
 
@@ -30,7 +30,7 @@ def reloading_with(settings: Settings) -> Iterator[None]:
     another. Where there is no fork, it stays uvicorn's.
     """
     # The package's attribute of that name is the click command.
-    module = importlib.import_module("uvicorn.main")
+    module: Any = importlib.import_module("uvicorn.main")
     if not hasattr(os, "fork"):
         logger.warning("This system has no fork: reloading with uvicorn's own reloader.")
         yield
@@ -68,5 +68,3 @@ def run(*args: object, **kwargs: object) -> None:
     settings = Settings(env_file=env_file, environment=dict(os.environ))  # type: ignore[arg-type]
     with reloading_with(settings):
         uvicorn.run(*args, **kwargs)  # type: ignore[arg-type]
-
-

@@ -58,8 +58,6 @@ def draw(days: Sequence[DayTrend]) -> Chart:
         )
         for index, day in enumerate(days)
     ]
-    points = (
-        f"{(index + 0.5) * slot:.1f},{HEIGHT - height(day.average):.1f}" for index, day in enumerate(days)
-    )
+    points = (f"{(index + 0.5) * slot:.1f},{HEIGHT - height(day.average):.1f}" for index, day in enumerate(days))
     grid = [(HEIGHT - height(value), value) for value in range(0, top + 1, step)]
     return Chart(bars, " ".join(points), grid)

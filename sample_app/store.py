@@ -53,9 +53,7 @@ class Store:
         """Store a sighting made now."""
         seen_at = datetime.now(UTC)
         with self._lock:
-            row = self._connection.execute(
-                INSERT + " RETURNING id", (*astuple(new), _encode(seen_at))
-            ).fetchone()
+            row = self._connection.execute(INSERT + " RETURNING id", (*astuple(new), _encode(seen_at))).fetchone()
         return Sighting(row[0], new.species, new.place, new.count, new.note, seen_at)
 
     def get(self, sighting_id: int) -> Sighting | None:
@@ -81,9 +79,7 @@ class Store:
         """Count the sightings, all of them or those from a moment on."""
         start = _encode(since) if since else ""
         with self._lock:
-            row = self._connection.execute(
-                "SELECT count(*) FROM sighting WHERE seen_at >= ?", (start,)
-            ).fetchone()
+            row = self._connection.execute("SELECT count(*) FROM sighting WHERE seen_at >= ?", (start,)).fetchone()
         return int(row[0])
 
     def _select(self, condition: str, *parameters: object) -> list[Sighting]:
@@ -98,9 +94,7 @@ class Store:
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
             if version < SCHEMA_VERSION:
                 self._connection.execute(SCHEMA)
-                rows = (
-                    (*astuple(new), _encode(seen_at)) for new, seen_at in seed_sightings(datetime.now(UTC))
-                )
+                rows = ((*astuple(new), _encode(seen_at)) for new, seen_at in seed_sightings(datetime.now(UTC)))
                 self._connection.executemany(INSERT, rows)
                 self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

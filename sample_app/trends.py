@@ -93,6 +93,5 @@ def _by_species(frame: pd.DataFrame, today: date, window: int) -> list[SpeciesTr
     )
     totals = table.groupby("species").sum().sort_values("birds", ascending=False)
     return [
-        SpeciesTrend(str(row.Index), int(row.birds), int(row.recent), int(row.before))
-        for row in totals.itertuples()
+        SpeciesTrend(str(row.Index), int(row.birds), int(row.recent), int(row.before)) for row in totals.itertuples()
     ]

@@ -62,9 +62,7 @@ class _Context(NamedTuple):
 
 
 _AT_IMPORT: Final = _Context(deferred=False, optional=False)
-_IN_FUNCTION: Final = _Context(
-    deferred=True, optional=False
-)  # a try around a `def` is over when the body runs
+_IN_FUNCTION: Final = _Context(deferred=True, optional=False)  # a try around a `def` is over when the body runs
 
 if TYPE_CHECKING:
     _Block = tuple[Iterator[ast.AST], _Context]

@@ -4,7 +4,7 @@
 not been imported. So the path is searched here, entry by entry, with the interpreter's own finders for
 directories and archives.
 """
-# ruff: noqa: PTH100 - Path.resolve() follows links and Path.absolute() keeps "..": neither is abspath()
+
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 Everything that is neither installed nor stdlib is first-party: also what PYTHONPATH or an editable install
 adds, since whatever has not been installed may be edited at any moment.
 """
-# ruff: noqa: PTH100 - Path.resolve() follows links and Path.absolute() keeps "..": neither is abspath()
+
 
 from __future__ import annotations
 

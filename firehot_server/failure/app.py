@@ -57,9 +57,7 @@ class FailureApp:
             await self._explain(scope, wait_path, send)
 
     async def _explain(self, scope: Message, wait_path: str, send: Send) -> None:
-        content_type, body = render(
-            self._failure, _accept(scope), generation=self._generation, wait_path=wait_path
-        )
+        content_type, body = render(self._failure, _accept(scope), generation=self._generation, wait_path=wait_path)
         length = (b"content-length", b"%d" % len(body))
         await send(self._start(500, content_type, length))
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -92,9 +92,7 @@ def with_cause(failure: Failure, cause: str) -> Failure:
     return replace(failure, cause=cause)
 
 
-def _described(
-    error: BaseException, is_first_party: Callable[[str], bool], hidden: Callable[[str], bool]
-) -> Failure:
+def _described(error: BaseException, is_first_party: Callable[[str], bool], hidden: Callable[[str], bool]) -> Failure:
     to_mend, frames = _to_mend([(step, frames_of(step, is_first_party, hidden)) for step in _causes(error)])
     return Failure(
         headline=headline(error),

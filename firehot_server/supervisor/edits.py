@@ -63,7 +63,10 @@ def judge(
         known: files that were there before, read or not.
         content: the digest of a file now; None where there is no such file.
     """
-    changed, added, removed, idle = [], [], [], []
+    changed: list[str] = []
+    added: list[str] = []
+    removed: list[str] = []
+    idle: list[str] = []
     for path in sorted(_expand(touched, reads)):
         digest = content(path)
         if rules.insists(path):

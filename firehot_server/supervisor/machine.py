@@ -31,7 +31,6 @@ from firehot_server.supervisor.actions import (
     TellServe,
     Timer,
 )
-
 from firehot_server.supervisor.ending import ending
 
 if TYPE_CHECKING:
@@ -380,9 +379,7 @@ class Machine:
     def _drain_expired(self, worker: Worker) -> None:
         if worker.debugged and not self.stopping:
             return
-        self._do(
-            Report("warning", f"The worker of generation {worker.generation} did not end in time; killed.")
-        )
+        self._do(Report("warning", f"The worker of generation {worker.generation} did not end in time; killed."))
         self._do(Cut(worker.number))
 
     def _startup_expired(self, worker: Worker, now: float) -> None:

@@ -37,9 +37,7 @@ class Preloads:
     def app_modules(self) -> tuple[str, ...]:
         """Modules that the app will import, in order. Reads first-party files, runs none."""
         module = str(self._config.app).partition(":")[0]
-        found = reach(
-            module, path=self._path, origins=self._origins, include_deferred=self._config.factory
-        ).third_party
+        found = reach(module, path=self._path, origins=self._origins, include_deferred=self._config.factory).third_party
         if set(self._memory.static) - set(found):
             self._memory.learned.clear()  # an import was removed: what it dragged in may be needed no more
         self._memory.static = list(found)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from firehot_server import lifeline
 from firehot_server.channel import Channel
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
 
 _PACKAGE = Path(__file__).parents[1]

@@ -97,8 +97,7 @@ def _check_certificate(config: Config) -> None:
     if not config.ssl_certfile or config.ssl_context_factory is not None:
         return
     arguments: dict[str, Any] = {
-        name: getattr(config, f"ssl_{name}")
-        for name in ("certfile", "keyfile", "cert_reqs", "ca_certs", "ciphers")
+        name: getattr(config, f"ssl_{name}") for name in ("certfile", "keyfile", "cert_reqs", "ca_certs", "ciphers")
     }
     try:
         create_ssl_context(**arguments, password=config.ssl_keyfile_password, ssl_version=config.ssl_version)

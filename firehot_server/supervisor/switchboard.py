@@ -28,9 +28,7 @@ class Switchboard:
         """Call back whenever there is something to read."""
         self._selector.register(source, selectors.EVENT_READ, on_readable)
 
-    def attach(
-        self, process: Process, on_message: Callable[[Message], None], on_eof: Callable[[], None]
-    ) -> None:
+    def attach(self, process: Process, on_message: Callable[[Message], None], on_eof: Callable[[], None]) -> None:
         """Deliver a process's messages, then the end of its channel."""
 
         def on_ready() -> None:

@@ -107,9 +107,7 @@ class Templates:
         self._awaited = 2
 
     def _attach(self, template: TemplateProcess) -> None:
-        self._switchboard.attach(
-            template, lambda message: self._hear(template, message), lambda: self._lose(template)
-        )
+        self._switchboard.attach(template, lambda message: self._hear(template, message), lambda: self._lose(template))
 
     # -- forking
 
@@ -222,9 +220,7 @@ class Templates:
         return f": {shown}{more}" if shown else ""
 
     def _extended(self, template: TemplateProcess, message: Extended) -> None:
-        extension = TemplateProcess(
-            message.pid, Channel.from_descriptor(message.channel[0]), message.lifeline[0]
-        )
+        extension = TemplateProcess(message.pid, Channel.from_descriptor(message.channel[0]), message.lifeline[0])
         template.workers.add(message.pid)
         self._extending = extension
         self._attach(extension)

@@ -81,9 +81,7 @@ def findings(before: Snapshot, after: Snapshot, *, allowed_threads: int) -> tupl
         allowed_threads: native threads that belong to newly loaded pools which survive forks.
     """
     found = [f"it left a thread running ({name})" for name in _added(before, after)]
-    started = (after.native_threads - len(after.python_threads)) - (
-        before.native_threads - len(before.python_threads)
-    )
+    started = (after.native_threads - len(after.python_threads)) - (before.native_threads - len(before.python_threads))
     if started > allowed_threads:
         found.append(f"it left {started - allowed_threads} native thread(s) running")
     for fd, kind in after.descriptors.items():
@@ -105,7 +103,7 @@ def _added(before: Snapshot, after: Snapshot) -> list[str]:
 
 def _count_native_threads() -> int:
     try:
-        return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - names only, and fast
+        return len(os.listdir("/proc/self/task"))
     except OSError:
         # No /proc (macOS): only the threads that the interpreter started can be counted.
         return 1 + _thread._count()
@@ -123,7 +121,7 @@ def _count_fork_safe_pools() -> int:
 def _open_descriptors() -> dict[int, str]:
     """Descriptors above stderr that a copy must not share; plain files open for reading are harmless."""
     kinds = {}
-    for name in os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"):  # noqa: PTH208
+    for name in os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"):
         fd = int(name)
         if fd > 2 and (kind := _kind(fd)):
             kinds[fd] = kind

@@ -6,7 +6,6 @@ Both are handed over, so that the client never learns that the process behind it
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +13,7 @@ from firehot_server.channel import MAX_DESCRIPTORS
 from firehot_server.messages import Connection, Handoff
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterable, Iterator
 
 

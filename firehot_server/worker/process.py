@@ -69,9 +69,7 @@ class Worker:
         """All that can be done before it is known what changed; then wait."""
         hygiene.start_afresh()
         hygiene.on_debugger(lambda: self._link.send(Debugging()))
-        watch_source_reads(
-            self._origins.is_first_party, self._announce, BytecodeCache(self._job.configure.cache_dir)
-        )
+        watch_source_reads(self._origins.is_first_party, self._announce, BytecodeCache(self._job.configure.cache_dir))
         if self._job.configure.payload_is_plain:
             self._loaded = self._load()
         begin = self._link.receive()

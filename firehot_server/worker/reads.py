@@ -50,7 +50,7 @@ def watch_source_reads(
             cache.store(key, digest, code)
         return code
 
-    SourceFileLoader.get_code = get_code  # type: ignore[method-assign]
+    SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]
 
 
 class BytecodeCache:

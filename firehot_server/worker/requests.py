@@ -96,8 +96,7 @@ class RunningRequests:
 
 def _is_event_stream(message: ASGIMessage) -> bool:
     return any(
-        name.lower() == _CONTENT_TYPE and value.startswith(_EVENT_STREAM)
-        for name, value in message.get("headers", ())
+        name.lower() == _CONTENT_TYPE and value.startswith(_EVENT_STREAM) for name, value in message.get("headers", ())
     )
 
 

@@ -1,6 +1,5 @@
 """The end: graceful, complete, and with uvicorn's exit codes."""
 
-import os
 import signal
 import threading
 

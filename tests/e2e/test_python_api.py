@@ -15,8 +15,7 @@ def run_script(serve, project):
 
     def run(script):
         project.write("start.py", script)
-        server = serve(module=[sys.executable, "start.py"])
-        return server
+        return serve(module=[sys.executable, "start.py"])
 
     return run
 

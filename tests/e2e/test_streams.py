@@ -79,7 +79,7 @@ def test_an_event_stream_ends_and_does_not_delay_the_reload(streams, project, ht
 @pytest.mark.parametrize("ws", ["websockets", "websockets-sansio", "wsproto"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_websockets_are_closed_with_1012(streams, project, ws):
-    """"Service restart": the client knows to reconnect, and finds new code."""
+    """ "Service restart": the client knows to reconnect, and finds new code."""
     server = streams("--ws", ws, "--timeout-graceful-shutdown", "30")
     url = f"ws://127.0.0.1:{server.port}/socket"
     with connect(url) as websocket:

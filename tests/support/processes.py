@@ -145,9 +145,7 @@ def in_fork(function, *arguments):
 
 def run_python(*arguments, **options):
     """Run a fresh interpreter of this environment to its end; its output."""
-    finished = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, timeout=SECONDS, **options
-    )
+    finished = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=SECONDS, **options)
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
 

@@ -13,7 +13,7 @@ import httpx
 from tests.support import processes
 from tests.support.waiting import until
 
-ASGI = '''
+ASGI = """
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -23,7 +23,7 @@ async def index(request):
     return PlainTextResponse(service.TEXT)
 
 app = Starlette(routes=[Route("/", index)])
-'''
+"""
 
 
 class Project:
@@ -160,4 +160,3 @@ def free_port():
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
-

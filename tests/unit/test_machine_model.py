@@ -40,6 +40,8 @@ class Process:
     cut: bool = False
     debugged: bool = False
     acknowledged: bool = False
+    is_awaited: bool = False
+    """It may yet prove idle, or has: then its lifespan ends before the next one begins."""
 
     @property
     def number(self):
@@ -72,6 +74,7 @@ class World:
     stops: int = 0
     gave_up: bool = False
     status: int | None = None
+    characters: list[tuple[str, str]] = field(default_factory=list)
     is_sound: bool = True
 
     # -- events in, actions out
@@ -125,7 +128,7 @@ class World:
         process = self.processes[action.worker]
         assert not process.drained, "it is told to drain once"
         assert process.stage in ("serving", "ending"), "only a worker that serves has something to drain"
-        process.drained = True
+        process.drained = process.is_awaited = True
 
     def do_TellServe(self, action):
         process = self.processes[action.worker]
@@ -133,6 +136,7 @@ class World:
         assert not process.was_told_to_end
         for other in self.processes.values():
             assert other.stage not in ("starting", "serving") or other.was_told_to_end, "two would serve"
+            assert other.cut or not other.is_awaited, "it would start before the idle one has shut down"
         process.stage = "starting"
 
     def do_Cut(self, action):
@@ -193,6 +197,8 @@ class World:
     def expire(self):
         timer = min(self.timers, key=self.timers.get)
         self.now = self.timers.pop(timer)
+        if timer.kind == "ack" and timer.worker in self.processes:
+            self.processes[timer.worker].is_awaited = False
         self.feed(ev.TimerExpired(timer))
 
     def imported(self, process):
@@ -213,10 +219,12 @@ class World:
 
     def acknowledges(self, process, *, busy):
         process.acknowledged = True
+        process.is_awaited = process.is_awaited and not busy
         self.feed(ev.Draining(process.number, busy))
 
     def has_drained(self, process):
         process.stage = "ending"
+        process.is_awaited = False
         self.feed(ev.Drained(process.number))
 
     def exits(self, process, status=0):
@@ -244,14 +252,18 @@ class World:
 
     # -- until nothing can happen any more
 
-    def settle(self, starts):
+    def settle(self, characters=()):
+        """The next workers have these characters; those that follow them are well-behaved."""
+        self.characters = list(characters)
         for _ in range(MOST_STEPS):
-            if self.status is not None or not self.step(starts):
+            if not self.step():
                 return
         raise AssertionError("the world does not come to rest")
 
-    def step(self, starts):
+    def step(self):
         """The next thing that happens by itself; False where nothing does."""
+        if self.status is not None:
+            return False
         for process in list(self.processes.values()):
             if self._proceed(process):
                 return True
@@ -261,7 +273,8 @@ class World:
             self.template_is_ready()
         elif self.asked:
             number, ask = next(iter(self.asked.items()))
-            self.fork_happens(number, starts.pop() if starts and ask.role == "app" else "serves")
+            is_wild = self.characters and ask.role == "app"
+            self.fork_happens(number, *(self.characters.pop(0) if is_wild else ()))
         elif self.timers:
             self.expire()
         else:
@@ -332,18 +345,18 @@ class World:
 
 
 which = st.integers(min_value=0, max_value=5)
-starts = st.lists(st.sampled_from(STARTS), max_size=4)
+characters = st.lists(st.tuples(st.sampled_from(STARTS), st.sampled_from(ENDS)), max_size=4)
 
 
 class Supervision(RuleBasedStateMachine):
     """Everything that may happen between two moments of rest."""
 
-    @initialize(is_up=st.booleans())
-    def begin(self, is_up):
+    @initialize(is_up=st.booleans(), characters=characters)
+    def begin(self, is_up, characters):
         self.world = World()
         self.world.feed(ev.Started())
         if is_up:
-            self.world.settle([])
+            self.world.settle(characters)
 
     @rule(seconds=st.sampled_from([0.001, 0.02, 0.3]))
     def time_passes(self, seconds):
@@ -421,15 +434,15 @@ class Supervision(RuleBasedStateMachine):
         if really:
             self.world.stop()
 
-    @rule(steps=st.integers(min_value=1, max_value=6), starts=starts)
-    def things_take_their_course(self, steps, starts):
+    @rule(steps=st.integers(min_value=1, max_value=6), characters=characters)
+    def things_take_their_course(self, steps, characters):
+        self.world.characters = list(characters)
         for _ in range(steps):
-            if self.world.status is None:
-                self.world.step(starts)
+            self.world.step()
 
-    @rule(starts=starts)
-    def everything_settles(self, starts):
-        self.world.settle(starts)
+    @rule(characters=characters)
+    def everything_settles(self, characters):
+        self.world.settle(characters)
         self.world.check_rest()
 
     # -- always
@@ -458,13 +471,15 @@ class Supervision(RuleBasedStateMachine):
 
     def teardown(self):
         if hasattr(self, "world") and self.world.is_sound:
-            self.everything_settles([])
+            self.world.settle()
+            self.world.check_rest()
             self.world.stop()
-            self.everything_settles([])
+            self.world.settle()
+            self.world.check_rest()
 
 
 Supervision.TestCase.settings = settings(
-    max_examples=250,
+    max_examples=300,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,
