@@ -102,7 +102,7 @@ class Worker:
             origins=self._origins,
             import_in_loop=begin.in_loop,
             imported=self._imported,
-            drained=self._report_loaded if begin.role == "app" else _nothing,
+            report_loaded=self._report_loaded if begin.role == "app" else _nothing,
         )
 
     def _import(self, config: uvicorn.Config, begin: Begin) -> list[socket.socket] | None:

@@ -32,6 +32,8 @@ logger = logging.getLogger("uvicorn.error")
 _SETTLE_SECONDS = 0.02
 # After tasks were cancelled at the deadline: how long they may take to notice, in seconds.
 _CANCEL_SECONDS = 0.5
+# By then the requests that waited for this worker are answered, and there is time for reports.
+_SETTLED_SECONDS = 0.2
 _HOUSEKEEPING_SECONDS = 1.0
 
 
@@ -44,8 +46,8 @@ class Engine:
     import_in_loop: bool
     imported: Callable[[], None]
     """Called when the app is imported: tells the supervisor."""
-    drained: Callable[[], None]
-    """Called when the server has drained."""
+    report_loaded: Callable[[], None]
+    """Called some time after the start, and at the end: tells the supervisor which modules were imported."""
 
 
 class EngineServer(uvicorn.Server):
@@ -164,6 +166,7 @@ class EngineServer(uvicorn.Server):
                     raise
                 raise AppFailed(self._startup_failure(errors)) from None
         self.engine.link.send(Ready())
+        asyncio.get_running_loop().call_later(_SETTLED_SECONDS, self.engine.report_loaded)
         for message in self._adopting:
             self._adopt(message)
         self._adopting.clear()
@@ -188,7 +191,7 @@ class EngineServer(uvicorn.Server):
         await self._finish_requests(drain)
         await self.lifespan.shutdown()
         self.engine.link.send(Drained())
-        self.engine.drained()
+        self.engine.report_loaded()
 
     async def _release_idle(self, drain: Drain) -> None:
         movable = connections.idle(self.server_state.connections) if drain.handoff else []

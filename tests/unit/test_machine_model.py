@@ -198,9 +198,17 @@ class World:
     def expire(self):
         timer = min(self.timers, key=self.timers.get)
         self.now = self.timers.pop(timer)
-        if timer.kind == "ack" and timer.worker in self.processes:
-            self.processes[timer.worker].is_awaited = False
+        if timer.worker in self.processes:
+            self._check_deadline(timer.kind, self.processes[timer.worker])
         self.feed(ev.TimerExpired(timer))
+
+    def _check_deadline(self, kind, process):
+        if kind == "ack":
+            process.is_awaited = False
+        elif kind == "drain":
+            assert process.acknowledged or not process.is_awaited, "nobody waits so long for a word"
+        elif kind == "startup" and process.stage == "imported":
+            assert any(other.is_awaited for other in self.processes.values()), "it was never told to serve"
 
     def imported(self, process):
         process.stage = "imported"
