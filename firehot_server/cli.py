@@ -1,4 +1,7 @@
-"""`firehot-uvicorn`: uvicorn's command with every option of its own, and a reloader that forks."""
+"""`firehot-uvicorn`: uvicorn's command with every option of its own, and a reloader that forks.
+
+[`main`][firehot_server.entry.main] starts it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import copy
 import importlib
 import os
 import sys
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -50,6 +52,8 @@ _OWN_OPTIONS: tuple[click.Parameter, ...] = (
 
 def _version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
+        from importlib.metadata import version  # slow to load, and seldom needed
+
         click.echo(
             f"firehot-server {version('firehot-server')} with uvicorn {uvicorn.__version__}, "
             f"{sys.implementation.name} {sys.version.split()[0]} on {sys.platform}"
@@ -87,11 +91,11 @@ def _run(**options: Any) -> None:
         environment=dict(os.environ),
     )
     assert _command.callback is not None
-    with reloading_with(settings):
+    with reloading_with(settings, click.get_current_context().obj):
         _command.callback(**options)
 
 
-main = click.Command(
+command = click.Command(
     "firehot-uvicorn",
     params=_parameters(),
     callback=_run,

@@ -17,13 +17,15 @@ from firehot_server.supervisor.reload import FirehotReload
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from firehot_server.supervisor.processes import TemplateProcess
+
 Parameters = ParamSpec("Parameters")
 
 logger = logging.getLogger("uvicorn.error")
 
 
 @contextlib.contextmanager
-def reloading_with(settings: Settings) -> Iterator[None]:
+def reloading_with(settings: Settings, template: TemplateProcess | None = None) -> Iterator[None]:
     """Inside, `uvicorn.run(..., reload=True)` and uvicorn's command reload with `FirehotReload`.
 
     uvicorn's own code thus reads the options, binds the socket, warns and cleans up; only the class that reloads is
@@ -37,7 +39,7 @@ def reloading_with(settings: Settings) -> Iterator[None]:
         return
 
     original = module.ChangeReload
-    module.ChangeReload = functools.partial(FirehotReload, settings=settings)
+    module.ChangeReload = functools.partial(FirehotReload, settings=settings, template=template)
     try:
         yield
     finally:

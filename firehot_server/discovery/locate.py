@@ -5,7 +5,6 @@ not been imported. So the path is searched here, entry by entry, with the interp
 directories and archives.
 """
 
-
 from __future__ import annotations
 
 import os

@@ -4,7 +4,6 @@ Everything that is neither installed nor stdlib is first-party: also what PYTHON
 adds, since whatever has not been installed may be edited at any moment.
 """
 
-
 from __future__ import annotations
 
 import os

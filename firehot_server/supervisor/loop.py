@@ -46,7 +46,7 @@ from firehot_server.supervisor.machine import Machine
 from firehot_server.supervisor.memory import Memory
 from firehot_server.supervisor.plan import INTERPRETER, State, rewind
 from firehot_server.supervisor.preloads import Preloads, server_stack
-from firehot_server.supervisor.processes import WorkerProcess, duplicate_sockets
+from firehot_server.supervisor.processes import TemplateProcess, WorkerProcess, duplicate_sockets
 from firehot_server.supervisor.rules import ReloadRules
 from firehot_server.supervisor.signals import SignalPipe
 from firehot_server.supervisor.switchboard import Switchboard
@@ -82,6 +82,7 @@ class Supervisor:
         sockets: bound and listening.
         settings: our own options.
         path: the `sys.path` that the app needs.
+        template: the first template, just spawned.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Supervisor:
         sockets: list[socket.socket],
         settings: Settings,
         path: tuple[str, ...],
+        template: TemplateProcess,
     ) -> None:
         self._config = config
         self._target = target
@@ -126,6 +128,7 @@ class Supervisor:
             self._preloads,
             server_stack(config, path),
             self._progress,
+            template,
             preload_timeout=settings.preload_timeout,
             emit=self._feed,
             on_forked=self._worker_forked,

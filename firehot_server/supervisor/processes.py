@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 from firehot_server import lifeline
 from firehot_server.channel import Channel
+from firehot_server.supervisor.ending import ending
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
+# How long the kernel may take to end a process that it was told to kill, in seconds.
+_REAP_SECONDS = 5.0
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -51,6 +54,17 @@ class TemplateProcess(Process):
     """The module that it is importing now."""
     retired: bool = False
     """It forks no more, and ends when its last worker has."""
+
+    def end(self) -> str:
+        """End the process for certain, and reap it; how it ended, in words."""
+        self.cut()
+        if self.popen is None:
+            return "ended"
+        try:
+            status = self.popen.wait(_REAP_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "cannot be ended"
+        return ending(-status if status < 0 else status << 8)
 
 
 @dataclass(slots=True, eq=False)

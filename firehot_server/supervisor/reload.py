@@ -12,6 +12,8 @@ from uvicorn.config import STARTUP_FAILURE, create_ssl_context
 
 from firehot_server.config import Settings
 from firehot_server.discovery.origin import Origins
+from firehot_server.supervisor.environment import template_environment
+from firehot_server.supervisor.processes import TemplateProcess, spawn_template
 
 if TYPE_CHECKING:
     import socket
@@ -30,6 +32,7 @@ class FirehotReload:
         target: what a worker calls with the listening sockets: `uvicorn.Server(config).run`, or the like.
         sockets: bound sockets, from `config.bind_socket()`. They listen from here on.
         settings: our own options.
+        template: one that was spawned in advance; by default it is spawned by `run`.
 
     Example:
         ```python
@@ -45,11 +48,13 @@ class FirehotReload:
         target: Callable[[list[socket.socket] | None], None],
         sockets: list[socket.socket],
         settings: Settings | None = None,
+        template: TemplateProcess | None = None,
     ) -> None:
         self.config = config
         self.target = target
         self.sockets = sockets
         self.settings = settings or Settings()
+        self._template = template
         for sock in sockets:
             sock.listen(config.backlog)
 
@@ -64,10 +69,12 @@ class FirehotReload:
         logger.info("Started reloader process [%d] using firehot", pid)
         try:
             with _project_out_of_reach() as path:
-                # Here, so that the sockets listen before the rest of the engine is loaded.
+                template = self._template or spawn_template(template_environment(self.settings))
+                # Here, so that the sockets listen, and the template starts, before the rest of the engine is loaded.
                 from firehot_server.supervisor.loop import Supervisor
 
-                status = Supervisor(self.config, self.target, self.sockets, self.settings, path).run()
+                supervisor = Supervisor(self.config, self.target, self.sockets, self.settings, path, template)
+                status = supervisor.run()
         finally:
             for sock in self.sockets:
                 sock.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,6 @@ from firehot_server.messages import (
     Skipped,
 )
 from firehot_server.supervisor import events as ev
-from firehot_server.supervisor.ending import ending
 from firehot_server.supervisor.processes import TemplateProcess, WorkerProcess, spawn_template
 
 if TYPE_CHECKING:
@@ -37,13 +35,13 @@ logger = logging.getLogger("uvicorn.error")
 
 # A template that ends before it has imported anything, so many times in a row, will never work.
 _ATTEMPTS = 3
-_REAP_SECONDS = 5.0
 
 
 class Templates:
     """Owns every template process.
 
     Args:
+        first: spawned already, and not yet told anything.
         emit: takes `TemplateReady` and `TemplateLost`.
         on_forked: takes each new worker process; it has been told to begin.
         on_exited: takes the `Exited` of a template's child.
@@ -56,6 +54,7 @@ class Templates:
         preloads: Preloads,
         server_stack: tuple[str, ...],
         progress: ProgressLine,
+        first: TemplateProcess,
         *,
         preload_timeout: float,
         emit: Callable[[ev.Event], None],
@@ -72,6 +71,7 @@ class Templates:
         self._on_forked = on_forked
         self._on_exited = on_exited
         self._set_deadline = set_deadline
+        self._first: TemplateProcess | None = first
         self._base: TemplateProcess | None = None
         self._extension: TemplateProcess | None = None
         self._extending: TemplateProcess | None = None
@@ -98,7 +98,8 @@ class Templates:
         self._ready = False
         self._started = time.monotonic()
         self._skipped.clear()
-        template = self._base = spawn_template(self._environment)
+        template = self._base = self._first or spawn_template(self._environment)
+        self._first = None
         self._attach(template)
         self._switchboard.send(template, self._configure)
         # While the new interpreter loads the server, this process finds out what the app needs.
@@ -263,7 +264,7 @@ class Templates:
 
     def _lose(self, template: TemplateProcess) -> None:
         """The channel is closed: the process is gone, or as good as."""
-        how = self._reap(template)
+        how = template.end()
         if template.retired:
             self._forget_retired(template)
         elif template.preloading is not None:
@@ -340,28 +341,17 @@ class Templates:
 
     def _end(self, template: TemplateProcess) -> None:
         self._switchboard.release(template)
-        self._reap(template)
+        template.end()
         if template in self._retired:
             self._retired.remove(template)
 
     def close(self) -> None:
         """End every template, and wait for those that this process has to reap."""
         self._drop_standby()
-        for template in (self._extending, self._extension, self._base, *self._retired):
+        for template in (self._first, self._extending, self._extension, self._base, *self._retired):
             if template is not None:
                 self._end(template)
-        self._base = self._extension = self._extending = None
-
-    def _reap(self, template: TemplateProcess) -> str:
-        """End the process for certain; how it ended, in words."""
-        template.cut()
-        if template.popen is None:
-            return "ended"
-        try:
-            status = template.popen.wait(_REAP_SECONDS)
-        except subprocess.TimeoutExpired:
-            return "cannot be ended"
-        return ending(-status if status < 0 else status << 8)
+        self._first = self._base = self._extension = self._extending = None
 
     def owns(self, template: TemplateProcess | None) -> bool:
         """It lives, so it will report how its children end."""

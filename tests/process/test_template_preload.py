@@ -359,10 +359,17 @@ def test_what_a_module_prints_is_printed_once(world, capfd, unbuffered):
 
 
 def test_what_a_module_prints_from_c_is_printed_once(world, capfd):
-    """C's own buffer is copied by a fork as well."""
+    """C's own buffer is copied by a fork as well, or lost at an end without tear-down."""
     install(world, "talker", "ctypes.CDLL(None).puts(b'from c')")
-    with running(world) as template:
+    with running(world, PYTHONUNBUFFERED=None) as template:
         template.preload("talker")
         for _ in range(3):
             template.run_in_worker("import sys\nsys.exit(0)\n")
+    assert capfd.readouterr().out.count("from c") == 1
+
+
+def test_what_a_worker_prints_from_c_is_not_lost(world, capfd):
+    """A worker that ends by itself leaves nothing in C's buffer."""
+    with running(world, PYTHONUNBUFFERED=None) as template:
+        template.run_in_worker("import ctypes, sys\nctypes.CDLL(None).puts(b'from c')\nsys.exit(0)\n")
     assert capfd.readouterr().out.count("from c") == 1

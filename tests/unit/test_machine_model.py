@@ -129,7 +129,7 @@ class World:
         process = self.processes[action.worker]
         assert not process.drained, "it is told to drain once"
         assert process.stage in ("serving", "ending"), "only a worker that serves has something to drain"
-        process.drained = process.is_awaited = True
+        process.drained, process.is_awaited = True, action.handoff
 
     def do_TellServe(self, action):
         process = self.processes[action.worker]

@@ -1,0 +1,44 @@
+"""Entry point of the command: starts a template, then loads what the command needs, both at the same time."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from firehot_server.supervisor.processes import TemplateProcess
+
+
+def main(name: str = "firehot-uvicorn") -> None:
+    """Run the command with the arguments in `sys.argv`.
+
+    Args:
+        name: how the command calls itself in its messages.
+    """
+    template = _spawn_ahead() if wants_template(sys.argv[1:], os.environ) else None
+    from firehot_server.cli import command
+
+    try:
+        command(prog_name=name, obj=template)
+    finally:
+        if template is not None:
+            template.end()  # not needed after all, or ended long ago
+
+
+def wants_template(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Whether the command will, in all likelihood, reload; without loading the parser to find out.
+
+    With an --env-file the template's environment is not known yet.
+    """
+    reloads = "--reload" in arguments or bool(environment.get("UVICORN_RELOAD"))
+    has_env_file = any(a.startswith("--env-file") for a in arguments) or "UVICORN_ENV_FILE" in environment
+    return reloads and not has_env_file and hasattr(os, "fork")
+
+
+def _spawn_ahead() -> TemplateProcess:
+    from firehot_server.supervisor.processes import spawn_template
+
+    return spawn_template(os.environ)
