@@ -17,6 +17,10 @@ class Alarms(Generic[Name]):
         """(Re)start a timer."""
         self._due[name] = due
 
+    def is_set(self, name: Name) -> bool:
+        """Whether this timer runs."""
+        return name in self._due
+
     def cancel(self, name: Name) -> None:
         """Stop a timer, if it runs."""
         self._due.pop(name, None)

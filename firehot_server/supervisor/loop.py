@@ -70,6 +70,9 @@ _EXIT_REPORT_SECONDS = 1.0
 # A fork makes both sides copy memory for a while: leave the first requests of a new worker in peace, in seconds.
 _STANDBY_SECONDS = 0.1
 
+# An import that takes longer than this gets its new folders watched meanwhile, in seconds.
+_WATCH_SECONDS = 0.2
+
 Alarm = ac.Timer | str
 
 
@@ -355,14 +358,16 @@ class Supervisor:
             cause = f"{cause}, packages were installed"
         self._feed(ev.EditNoticed(cause, new_interpreter=is_reinstalled or state is INTERPRETER))
 
-    def _update_watch(self) -> None:
-        """Watch what the ledger wants watched. While a worker imports, it grows by the module: that can wait."""
-        if self._machine.is_importing and self._watching:
-            return
+    def _update_watch(self, *, now: bool = False) -> None:
+        """Watch what the ledger wants watched. While a worker imports, that grows by the module: gather."""
         wanted = self._ledger.wanted_folders()
-        if wanted != self._watching:
+        if wanted == self._watching:
+            return
+        if now or not self._watching or not self._machine.is_importing:
             self._watching = wanted
             self._watcher.watch(wanted)
+        elif not self._alarms.is_set("watch"):
+            self._set_alarm("watch", _WATCH_SECONDS)
 
     # -- signals and time
 
@@ -384,6 +389,8 @@ class Supervisor:
                 self._feed(ev.TimerExpired(name))
             elif name == "preload":
                 self._templates.expire()
+            elif name == "watch":
+                self._update_watch(now=True)
             elif name == "stand-by":
                 self._templates.prepare()
             elif name == "settled":

@@ -331,6 +331,11 @@ class Machine:
         self.serving = None
         if self.stopping:
             return
+        if status == 0 and self.candidate is None:
+            # Not a death: --limit-max-requests, or a SIGTERM that was meant for it alone.
+            self._do(Report("info", f"The worker of generation {worker.generation} ended by itself; starting another."))
+            self._replace(worker, now)
+            return
         headline = f"The worker {_ending(status)} while it was serving (generation {worker.generation})"
         self._deaths = [then for then in self._deaths if now - then < CRASH_SECONDS] + [now]
         if self.candidate is not None:
@@ -345,7 +350,7 @@ class Machine:
         self.generation += 1
         successor = self._successor(worker, role=worker.role, failure=worker.failure, in_loop=worker.in_loop)
         successor.generation = self.generation
-        successor.cause = "the worker had died"
+        successor.cause = "the worker had ended"
         successor.started = now
         self._field(successor)
 

@@ -14,7 +14,7 @@ from firehot_server.messages import Connection, Handoff
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 
 class Movable:
@@ -24,8 +24,8 @@ class Movable:
     cycle: Any
     received: bytes = b""
     """Bytes of a request whose head is not complete yet."""
-    is_held = False
-    """Class attribute of the process's own protocol class: new connections are not read any more."""
+    is_held: Callable[[], bool]
+    """Asks, at this very moment, whether the supervisor wants new requests to wait for new code."""
 
     @property
     def is_idle(self) -> bool:
@@ -35,12 +35,17 @@ class Movable:
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)  # type: ignore[misc]
-        if type(self).is_held:
+        if self.is_held():
             transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
-        between_requests = self.cycle is None or self.cycle.response_complete
         cycle = self.cycle
+        between_requests = cycle is None or cycle.response_complete
+        if between_requests and self.is_held():
+            # The hold was noticed just now: a handler had blocked the event loop. This request is for the new code.
+            self.received += data
+            self.rest()
+            return
         super().data_received(data)  # type: ignore[misc]
         if between_requests and self.cycle is cycle:
             self.received += data
@@ -57,14 +62,17 @@ class Movable:
         return os.dup(self.transport.get_extra_info("socket").fileno())
 
 
-def make_movable(protocol_class: type[asyncio.Protocol]) -> type[asyncio.Protocol]:
+def make_movable(protocol_class: type[asyncio.Protocol], is_held: Callable[[], bool]) -> type[asyncio.Protocol]:
     """A subclass of an HTTP protocol class whose connections can be handed over.
+
+    Args:
+        is_held: asked before every request and for every new connection.
 
     A class that is not one of uvicorn's own HTTP/1.1 implementations (a user's, HTTP/2) is returned as it is.
     """
     if not hasattr(protocol_class, "_unset_keepalive_if_required"):
         return protocol_class
-    return type(f"Movable{protocol_class.__name__}", (Movable, protocol_class), {})
+    return type(f"Movable{protocol_class.__name__}", (Movable, protocol_class), {"is_held": staticmethod(is_held)})
 
 
 def idle(connections: Iterable[object]) -> list[Movable]:

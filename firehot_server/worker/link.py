@@ -25,6 +25,7 @@ class Link:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._lock = threading.Lock()
+        self._answer: Callable[[Message], None] = _unexpected
 
     def send(self, message: Message) -> None:
         """Tell the supervisor. Without a supervisor this process has no reason to live: it ends."""
@@ -44,14 +45,20 @@ class Link:
 
     def listen(self, loop: asyncio.AbstractEventLoop, answer: Callable[[Message], None]) -> None:
         """Call `answer` for every message, in the event loop."""
-        loop.add_reader(self._channel.fileno(), self._on_readable, answer)
+        self._answer = answer
+        loop.add_reader(self._channel.fileno(), self.hear)
 
     def deafen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Undo `listen`."""
         loop.remove_reader(self._channel.fileno())
 
-    def _on_readable(self, answer: Callable[[Message], None]) -> None:
+    def hear(self) -> None:
+        """Answer what has arrived, without waiting."""
         for message in self._channel.receive_available():
-            answer(message)
+            self._answer(message)
         if self._channel.at_eof:
             os._exit(1)
+
+
+def _unexpected(message: Message) -> None:
+    raise AssertionError(message)

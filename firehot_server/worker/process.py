@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import cloudpickle
 import uvicorn
+from uvicorn.config import WS_PROTOCOLS
 
 from firehot_server.failure.app import FailureApp
 from firehot_server.messages import Begin, Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Read, Ready
@@ -144,8 +145,12 @@ class Worker:
 
 
 def _answer_failure(config: uvicorn.Config, failure: Failure, generation: int) -> None:
+    """Serve the failure, by what uvicorn cannot be without: the configured protocol or loop may be what failed."""
     config.app = cast("Any", FailureApp(failure, generation))
     config.factory = False
+    config.http, config.http2, config.loop = "h11", False, "asyncio"
+    if config.ws not in WS_PROTOCOLS:
+        config.ws = "none"
     config.interface = "asgi3"
     config.lifespan = "on"
 

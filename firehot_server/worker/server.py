@@ -84,7 +84,7 @@ class EngineServer(uvicorn.Server):
         self.requests = RunningRequests(cast("Any", config.loaded_app))
         config.loaded_app = self.requests
         if not config.is_ssl:
-            config.http_protocol_class = connections.make_movable(config.http_protocol_class)
+            config.http_protocol_class = connections.make_movable(config.http_protocol_class, self._is_held)
 
     @property
     def _drain_seconds(self) -> float:
@@ -105,15 +105,18 @@ class EngineServer(uvicorn.Server):
             case _:
                 raise AssertionError(message)
 
+    def _is_held(self) -> bool:
+        """Whether new requests are to wait; looks whether the supervisor has said so by now."""
+        if not self._held:
+            self.engine.link.hear()
+        return self._held
+
     def _hold(self) -> None:
         if self._held:
             return
         self._held = True
         for server in getattr(self, "servers", []):
             server.close()
-        protocol_class = self.config.http_protocol_class
-        if issubclass(protocol_class, connections.Movable):
-            protocol_class.is_held = True
         for connection in connections.idle(self.server_state.connections):
             connection.rest()
         for connection in connections.stationary(self.server_state.connections):
@@ -190,18 +193,25 @@ class EngineServer(uvicorn.Server):
         await self._release_idle(drain)
         await self._finish_requests(drain)
         await self.lifespan.shutdown()
+        # What the event loop was about to accept when the hold came has arrived by now.
+        self._hand_over(drain)
         self.engine.link.send(Drained())
         self.engine.report_loaded()
 
     async def _release_idle(self, drain: Drain) -> None:
+        moved = self._hand_over(drain)
+        for other in set(self.server_state.connections) - set(cast("Any", moved)):
+            other.shutdown()  # closes when idle, else after its response; WebSockets with 1012
+        await self.requests.end_event_streams()
+
+    def _hand_over(self, drain: Drain) -> list[connections.Movable]:
+        """Send the idle connections to the supervisor; those that went."""
         movable = connections.idle(self.server_state.connections) if drain.handoff else []
         for message in connections.batches(movable):
             self.engine.link.send(message)
         for connection in movable:
             connection.transport.close()
-        for other in set(self.server_state.connections) - set(cast("Any", movable)):
-            other.shutdown()  # closes when idle, else after its response; WebSockets with 1012
-        await self.requests.end_event_streams()
+        return movable
 
     async def _finish_requests(self, drain: Drain) -> None:
         if not self.requests.any_http:

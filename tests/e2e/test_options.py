@@ -271,3 +271,21 @@ def test_an_unusable_cache_folder_is_no_obstacle(serve, project, tmp_path):
     server.wait_generation(2)
     assert server.text() == "two"
     assert "Traceback" not in server.log
+
+
+def test_limit_max_requests_starts_another_worker(serve):
+    """Under uvicorn the server would be gone until the next save; here another worker takes over."""
+    server = serve("--limit-max-requests", "2")
+    for _ in range(6):
+        assert server.text() == "one"
+    server.wait_log("ended by itself; starting another")
+    assert "error" not in server.log.lower()
+    assert server.text() == "one"
+
+
+def test_a_protocol_that_cannot_be_loaded_is_answered_as_well(serve):
+    """The failure page does not depend on what failed."""
+    server = serve("--http", "nosuch.module:Protocol")
+    response = server.get()
+    assert response.status_code == 500
+    assert "nosuch" in response.text

@@ -170,3 +170,34 @@ def test_a_request_sent_while_the_worker_imports_waits(streams, project):
         project.write("service.py", "import time\nopen('importing', 'w').close()\ntime.sleep(1)\nTEXT = 'two'\n")
         until((project.folder / "importing").exists, "the import to begin")
         assert client.get("/").text == "two"
+
+
+def test_a_handler_that_blocks_the_loop_serves_nothing_stale_afterwards(serve, project):
+    """While it blocks, the new worker serves; what waited at the old one is answered by the new code."""
+    project.write(
+        "app.py",
+        "import time\n"
+        "from pathlib import Path\n"
+        "from starlette.responses import PlainTextResponse\n"
+        "import service\n"
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] == 'http':\n"
+        "        if scope['path'] == '/block':\n"
+        "            Path('blocked').touch()\n"
+        "            time.sleep(1.5)\n"
+        "        await PlainTextResponse(service.TEXT)(scope, receive, send)\n",
+    )
+    server = serve("--timeout-graceful-shutdown", "30")
+    answers = []
+    with httpx.Client(base_url=server.url, timeout=30) as kept:
+        assert kept.get("/").text == "one"
+        blocked = threading.Thread(target=lambda: answers.append(server.text("/block")))
+        blocked.start()
+        until((project.folder / "blocked").exists, "the blocking request to begin")
+        project.say("two")
+        server.wait_generation(2)
+        assert server.text() == "two"
+        assert kept.get("/").text == "two"
+        blocked.join(30)
+    assert answers == ["one"]
+    assert server.text() == "two"

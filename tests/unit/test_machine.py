@@ -427,10 +427,7 @@ def name_of(value):
 
 @pytest.mark.parametrize(
     ("state", "event", "expected"),
-    [
-        pytest.param(state, event, expected, id=f"{state}: {name_of(event)}")
-        for state, event, expected in TABLE
-    ],
+    [pytest.param(state, event, expected, id=f"{state}: {name_of(event)}") for state, event, expected in TABLE],
 )
 def test_what_an_event_does(state, event, expected):
     """In this state, this event leads to exactly these actions, in this order."""
