@@ -24,7 +24,7 @@ class Settings:
         preload_timeout: seconds that one third-party module may take to be preloaded.
         no_preload: modules that are left to the worker; `"*"` leaves all.
         env_file: the file whose variables were put into the environment; read again for a new template.
-        environment: the variables without those of `env_file`.
+        environment: the variables of the shell, without those of `env_file`.
     """
 
     startup_timeout: float = 60.0

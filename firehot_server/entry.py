@@ -29,13 +29,8 @@ def main(name: str = "firehot-uvicorn") -> None:
 
 
 def wants_template(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Whether the command will, in all likelihood, reload; without loading the parser to find out.
-
-    With an --env-file the template's environment is not known yet.
-    """
-    reloads = "--reload" in arguments or bool(environment.get("UVICORN_RELOAD"))
-    has_env_file = any(a.startswith("--env-file") for a in arguments) or "UVICORN_ENV_FILE" in environment
-    return reloads and not has_env_file and hasattr(os, "fork")
+    """Whether the command will, in all likelihood, reload; without loading the parser to find out."""
+    return hasattr(os, "fork") and ("--reload" in arguments or bool(environment.get("UVICORN_RELOAD")))
 
 
 def _spawn_ahead() -> TemplateProcess:

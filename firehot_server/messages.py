@@ -62,6 +62,8 @@ class Configure(Message):
     """cloudpickle of `(uvicorn.Config, target)`; only a worker loads it, since it may name project code."""
     cache_dir: str
     """Where workers keep bytecode; empty: nowhere."""
+    env_file: str = ""
+    """Variables to add to the environment before anything is imported, as uvicorn's --env-file does."""
     payload_is_plain: bool = False
     """The payload names nothing of the project's and no file: a stand-by may load it before it is needed."""
 

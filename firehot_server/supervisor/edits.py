@@ -50,7 +50,7 @@ class Rules(Protocol):
 def judge(
     touched: Iterable[str],
     *,
-    reads: Mapping[str, bytes],
+    reads: Mapping[str, bytes | None],
     known: frozenset[str],
     content: Callable[[str], bytes | None],
     rules: Rules,
@@ -59,7 +59,7 @@ def judge(
 
     Args:
         touched: files or folders.
-        reads: what the present generation has read: path → digest.
+        reads: what the present generation has read: path → digest, None where there was no such file.
         known: files that were there before, read or not.
         content: the digest of a file now; None where there is no such file.
     """
@@ -69,22 +69,25 @@ def judge(
     idle: list[str] = []
     for path in sorted(_expand(touched, reads)):
         digest = content(path)
-        if rules.insists(path):
-            (changed if digest is not None else removed).append(path)
-        elif not rules.allows(path):
+        before = reads.get(path)
+        is_new = path not in reads and path not in known
+        if not (rules.insists(path) or rules.allows(path)):
             continue
-        elif path in reads and digest is None:
-            removed.append(path)
-        elif path in reads and digest != reads[path]:
-            changed.append(path)
-        elif path not in reads and path not in known and digest is not None:
+        if digest is None:
+            lost = before is not None or (rules.insists(path) and not is_new)
+            (removed if lost else idle).append(path)
+        elif path in reads and before is None:
+            added.append(path)
+        elif path in reads:
+            (changed if digest != before else idle).append(path)
+        elif is_new:
             added.append(path)
         else:
-            idle.append(path)
+            (changed if rules.insists(path) else idle).append(path)
     return Edit(tuple(changed), tuple(added), tuple(removed), tuple(idle))
 
 
-def _expand(touched: Iterable[str], reads: Mapping[str, bytes]) -> set[str]:
+def _expand(touched: Iterable[str], reads: Mapping[str, bytes | None]) -> set[str]:
     """A folder that came, went or was renamed stands for every file in it that was read."""
     paths = set(touched)
     unread = tuple(f"{path}/" for path in paths if path not in reads)

@@ -30,8 +30,8 @@ class Ledger:
     def __init__(self, rules: ReloadRules, roots: Iterable[str]) -> None:
         self._rules = rules
         self._worker = 0
-        self._reads: dict[str, bytes] = {}
-        self._template_reads: dict[str, bytes] = {}
+        self._reads: dict[str, bytes | None] = {}
+        self._template_reads: dict[str, bytes | None] = {}
         self._touched: set[str] = set()
         self._aliases: dict[str, str] = {}
         self._known: set[str] = set()
@@ -62,7 +62,7 @@ class Ledger:
 
     def template_read(self, path: str) -> None:
         """A template is about to be started that depends on this file."""
-        self._template_reads[path] = digest_of(path) or b""
+        self._template_reads[path] = digest_of(path)
         self._watch_file(path)
 
     def add_folders(self, folders: Iterable[str]) -> None:
@@ -71,10 +71,16 @@ class Ledger:
 
     def touch(self, paths: Iterable[str]) -> Edit:
         """The watcher gave these hints."""
-        paths = {self._aliases.get(path, path) for path in paths}
+        paths = {self._as_read(path) for path in paths}
         self._touched |= paths
         self._notice_folders(paths)
         return self.judge(paths)
+
+    def _as_read(self, path: str) -> str:
+        """The link through which the present generation has read this file, if it has."""
+        reads = self._all_reads()
+        link = self._aliases.get(path, path)
+        return link if link in reads and path not in reads else path
 
     def watching(self, folders: frozenset[str]) -> Edit:
         """From now on these are watched: what changed before that?"""
@@ -98,10 +104,10 @@ class Ledger:
             rules=_WithTemplate(self._rules, self.template_reads),
         )
         self._known |= {*edit.added, *edit.changed}
-        self._known -= set(edit.removed)
+        self._known -= {*edit.removed, *(path for path in edit.idle if not os.path.exists(path))}
         return edit
 
-    def _all_reads(self) -> dict[str, bytes]:
+    def _all_reads(self) -> dict[str, bytes | None]:
         return {**self._template_reads, **self._reads}
 
     def _watch_file(self, path: str) -> None:

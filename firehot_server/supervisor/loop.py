@@ -39,7 +39,6 @@ from firehot_server.messages import (
 from firehot_server.supervisor import actions as ac
 from firehot_server.supervisor import events as ev
 from firehot_server.supervisor.alarms import Alarms
-from firehot_server.supervisor.environment import template_environment
 from firehot_server.supervisor.installation import Installation
 from firehot_server.supervisor.ledger import Ledger
 from firehot_server.supervisor.machine import Machine
@@ -214,7 +213,7 @@ class Supervisor:
         self._installation = Installation(self._origins)
         if self._settings.env_file is not None:
             self._ledger.template_read(os.path.abspath(self._settings.env_file))
-        self._templates.start(self._configure(), template_environment(self._settings))
+        self._templates.start(self._configure(), self._settings.environment)
 
     def _configure(self) -> Configure:
         return Configure(
@@ -222,6 +221,7 @@ class Supervisor:
             argv=tuple(sys.argv),
             payload=cloudpickle.dumps((self._config, self._target)),
             cache_dir=str(cache_folder() / "bytecode"),
+            env_file=os.path.abspath(self._settings.env_file) if self._settings.env_file else "",
             payload_is_plain=self._is_plain(),
         )
 

@@ -36,7 +36,7 @@ from firehot_server.supervisor.ending import ending
 if TYPE_CHECKING:
     from firehot_server.messages import Role
 
-Phase = Literal["waiting", "forking", "importing", "imported", "starting", "serving", "leaving"]
+Phase = Literal["settling", "waiting", "forking", "importing", "imported", "starting", "serving", "leaving"]
 
 # How long the old worker may take to say whether it is busy before it is taken for busy, in seconds.
 ACK_SECONDS = 0.25
@@ -47,6 +47,14 @@ GRACE_SECONDS = 1.5
 # So many deaths of serving workers within so many seconds: the app is broken, not unlucky.
 CRASH_LIMIT = 3
 CRASH_SECONDS = 10.0
+
+# What a worker does in each phase before it serves.
+_STARTING: dict[Phase, str] = {
+    "forking": "fork of a worker",
+    "importing": "import of the app",
+    "imported": "wait for the previous worker",
+    "starting": "lifespan startup",
+}
 
 
 @dataclass(slots=True)
@@ -64,6 +72,11 @@ class Worker:
     debugged: bool = False
     fresh_template: bool = False
 
+    @property
+    def has_process(self) -> bool:
+        """It was forked."""
+        return self.phase not in ("settling", "waiting", "forking")
+
 
 @dataclass(slots=True)
 class Machine:
@@ -78,6 +91,7 @@ class Machine:
     startup_seconds: float
     generation: int = 0
     template_ready: bool = False
+    template_given_up: bool = False
     serving: Worker | None = None
     candidate: Worker | None = None
     leaving: dict[int, Worker] = field(default_factory=dict)
@@ -157,8 +171,8 @@ class Machine:
             self._abandon(self.candidate)
         if self.serving is not None:
             self._do(TellHold(self.serving.number))
-        if event.new_interpreter:
-            self.template_ready = False
+        if event.new_interpreter or self.template_given_up:
+            self.template_ready = self.template_given_up = False
             self._do(StartTemplate())
         self._needs_loop = self._needs_loop and not event.new_interpreter
         self._begin(event.cause, now, fresh_template=event.new_interpreter)
@@ -192,7 +206,7 @@ class Machine:
         self.candidate = None
         self._do(CancelTimer(Timer("startup", worker.number)))
         self._do(CancelTimer(Timer("settle", worker.number)))
-        if worker.phase not in ("waiting", "forking"):
+        if worker.has_process:
             self._do(Cut(worker.number))
 
     # -- the template
@@ -210,12 +224,19 @@ class Machine:
         if self.stopping:
             return
         if event.hopeless:
-            self._do(Report("error", event.reason))
-            self._finish(1)
+            self._give_template_up(event.reason)
             return
         if event.reason:
             self._do(Report("warning", event.reason))
         self._do(StartTemplate())
+
+    def _give_template_up(self, reason: str) -> None:
+        if self.serving is None:
+            self._do(Report("error", reason))
+            self._finish(1)
+        else:
+            self._do(Report("error", f"{reason} The present worker goes on; save a file to try again."))
+            self.template_given_up = True
 
     # -- what workers say
 
@@ -285,6 +306,9 @@ class Machine:
             self._do(Cut(worker.number))
         else:
             return
+        if self.candidate is not None:
+            self._do(Report("error", f"The worker of generation {worker.generation} failed: {failure.headline}"))
+            return
         if worker.role == "failure":
             self._do(Report("error", f"The page that shows the failure failed as well: {failure.headline}"))
             return
@@ -296,12 +320,14 @@ class Machine:
         self.candidate = successor
         early = SETTLE_SECONDS - (now - worker.started)
         if worker.cause and early > 0:
+            successor.phase = "settling"
             self._do(SetTimer(Timer("settle", successor.number), early))
         else:
             self._publish(successor)
 
     def _publish(self, worker: Worker) -> None:
         assert worker.failure is not None
+        worker.phase = "waiting"
         self._do(ReportFailure(worker.failure, worker.generation))
         self._field(worker)
 
@@ -338,10 +364,13 @@ class Machine:
             return
         headline = f"The worker {_ending(status)} while it was serving (generation {worker.generation})"
         self._deaths = [then for then in self._deaths if now - then < CRASH_SECONDS] + [now]
+        crashes_on = len(self._deaths) >= CRASH_LIMIT
         if self.candidate is not None:
             self._do(Report("error", f"{headline}."))
-        elif len(self._deaths) > CRASH_LIMIT and worker.role == "app":
+        elif crashes_on and worker.role == "app":
             self._show(worker, sentence_only(f"{headline}, {len(self._deaths)} times", _advice(status)), now)
+        elif crashes_on and len(self._deaths) >= 2 * CRASH_LIMIT:
+            self._do(Report("error", f"{headline}, again and again; save a file to try again."))
         else:
             self._do(Report("error", f"{headline}; starting another."))
             self._replace(worker, now)
@@ -351,17 +380,22 @@ class Machine:
         successor = self._successor(worker, role=worker.role, failure=worker.failure, in_loop=worker.in_loop)
         successor.generation = self.generation
         successor.cause = "the worker had ended"
+        successor.fresh_template = False
         successor.started = now
         self._field(successor)
 
     def _debugged(self, worker: Worker) -> None:
         worker.debugged = True
+        if self.stopping:
+            return
         for kind in ("startup", "drain"):
             self._do(CancelTimer(Timer(kind, worker.number)))
 
     def _retire_candidate(self, worker: Worker) -> None:
         self.candidate = None
         self._do(CancelTimer(Timer("startup", worker.number)))
+        if not worker.has_process:
+            return  # when it comes after all, nobody knows it, and it is ended
         self.leaving[worker.number] = worker
         self._do(SetTimer(Timer("drain", worker.number), GRACE_SECONDS))
 
@@ -388,12 +422,16 @@ class Machine:
         self._do(Cut(worker.number))
 
     def _startup_expired(self, worker: Worker, now: float) -> None:
-        if worker is not self.candidate:
+        if worker is not self.candidate or worker.phase not in _STARTING:
             return
+        phase = worker.phase
         self._retire_candidate(worker)
-        self._do(Cut(worker.number))
-        what = "import of the app" if worker.phase == "importing" else "lifespan startup"
-        headline = f"The {what} did not end within {self.startup_seconds:g} s"
+        if worker.has_process:
+            self._do(Cut(worker.number))
+        headline = f"The {_STARTING[phase]} did not end within {self.startup_seconds:g} s"
+        if worker.role == "failure":
+            self._do(Report("error", f"{headline}, while a failure was to be shown; save a file to try again."))
+            return
         advice = "The process was killed. Look for an endless loop or a wait; --startup-timeout sets the deadline."
         self._show(worker, with_cause(sentence_only(headline, f"{headline}. {advice}"), worker.cause), now)
 
@@ -408,6 +446,9 @@ class Machine:
         self.stopping = True
         if self.candidate is not None:
             self._abandon(self.candidate)
+        for worker in self.leaving.values():
+            if worker.debugged:  # its deadline rested until now
+                self._do(SetTimer(Timer("drain", worker.number), self.drain_seconds + GRACE_SECONDS))
         if self.serving is not None:
             old, self.serving = self.serving, None
             self._drain(old)
@@ -434,7 +475,14 @@ class Machine:
         self, worker: Worker, *, role: Role = "app", failure: Failure | None = None, in_loop: bool = False
     ) -> Worker:
         return Worker(
-            self._next_number(), worker.generation, worker.cause, worker.started, role, failure, in_loop=in_loop
+            self._next_number(),
+            worker.generation,
+            worker.cause,
+            worker.started,
+            role,
+            failure,
+            in_loop=in_loop,
+            fresh_template=worker.fresh_template,
         )
 
     def _all(self) -> list[Worker]:

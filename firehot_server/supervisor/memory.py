@@ -34,7 +34,7 @@ class Memory:
         memory = cls(path)
         try:
             memory._fill(json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, LookupError, AttributeError):
             return cls(path)
         return memory
 

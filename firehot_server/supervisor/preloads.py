@@ -90,8 +90,10 @@ class Preloads:
 
     def _stamp(self, module: str) -> str:
         located = Locator(self._path).find(module)
+        if located is None or located.file is None:
+            return "?"  # nothing will show that it was updated
         try:
-            status = Path(located.file if located and located.file else "").stat()
+            status = Path(located.file).stat()
         except OSError:
             return "?"
         return f"{status.st_mtime_ns}:{status.st_size}"

@@ -12,7 +12,6 @@ from uvicorn.config import STARTUP_FAILURE, create_ssl_context
 
 from firehot_server.config import Settings
 from firehot_server.discovery.origin import Origins
-from firehot_server.supervisor.environment import template_environment
 from firehot_server.supervisor.processes import TemplateProcess, spawn_template
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class FirehotReload:
         logger.info("Started reloader process [%d] using firehot", pid)
         try:
             with _project_out_of_reach() as path:
-                template = self._template or spawn_template(template_environment(self.settings))
+                template = self._template or spawn_template(self.settings.environment)
                 # Here, so that the sockets listen, and the template starts, before the rest of the engine is loaded.
                 from firehot_server.supervisor.loop import Supervisor
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -76,8 +77,8 @@ class TerminalModes:
             return False
         try:
             os.tcgetpgrp(self._fd)
-        except OSError:
-            return True
+        except OSError as error:
+            return error.errno == errno.EIO  # ENOTTY: there, but of another session
         return False
 
 

@@ -100,6 +100,10 @@ class Template:
         self._configure = message
         sys.path[:] = message.sys_path
         sys.argv[:] = message.argv
+        if message.env_file:
+            from dotenv import load_dotenv
+
+            load_dotenv(message.env_file)
 
     def _preload(self, modules: tuple[str, ...]) -> None:
         collecting = gc.isenabled()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, cast
 
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
 from firehot_server.channel import MAX_DESCRIPTORS
 from firehot_server.messages import Connection, Handoff
 
@@ -22,16 +24,28 @@ class Movable:
 
     transport: asyncio.Transport
     cycle: Any
-    received: bytes = b""
-    """Bytes of a request whose head is not complete yet."""
+    conn: Any
     is_held: Callable[[], bool]
     """Asks, at this very moment, whether the supervisor wants new requests to wait for new code."""
+    received: bytes = b""
+    """Bytes of a request whose head is not complete yet."""
+    _has_unknown_rest = False
+    """The parser holds the beginning of a request that came in one piece with the one before."""
 
     @property
     def is_idle(self) -> bool:
-        """No request is running, and all of the last response has left."""
-        done = self.cycle is None or self.cycle.response_complete
-        return done and not self.transport.is_closing() and self.transport.get_write_buffer_size() == 0
+        """No request is running, all of the last response has left, and nothing is held that cannot be told."""
+        return (
+            self._is_between_requests
+            and not self._has_unknown_rest
+            and not self.transport.is_closing()
+            and self.transport.get_write_buffer_size() == 0
+        )
+
+    @property
+    def _is_between_requests(self) -> bool:
+        # A response may be complete before the request's body is; the rest of that is no new request.
+        return self.cycle is None or (self.cycle.response_complete and not self.cycle.more_body)
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)  # type: ignore[misc]
@@ -40,17 +54,21 @@ class Movable:
 
     def data_received(self, data: bytes) -> None:
         cycle = self.cycle
-        between_requests = cycle is None or cycle.response_complete
-        if between_requests and self.is_held():
+        was_between = self._is_between_requests
+        if was_between and self.is_held():
             # The hold was noticed just now: a handler had blocked the event loop. This request is for the new code.
             self.received += data
             self.rest()
             return
         super().data_received(data)  # type: ignore[misc]
-        if between_requests and self.cycle is cycle:
+        if was_between and self.cycle is cycle:
             self.received += data
         else:
             self.received = b""
+            self._has_unknown_rest = self._parser_holds_more()
+
+    def _parser_holds_more(self) -> bool:
+        return bool(self.conn.trailing_data[0])
 
     def rest(self) -> None:
         """Stop reading, and do not time out meanwhile: what the client sends waits in the kernel."""
@@ -62,6 +80,23 @@ class Movable:
         return os.dup(self.transport.get_extra_info("socket").fileno())
 
 
+class MovableByCallbacks(Movable):
+    """For httptools, whose parser does not show what it holds but calls back where messages begin and end."""
+
+    _is_in_message = False
+
+    def on_message_begin(self) -> None:
+        self._is_in_message = True
+        super().on_message_begin()  # type: ignore[misc]
+
+    def on_message_complete(self) -> None:
+        self._is_in_message = False
+        super().on_message_complete()  # type: ignore[misc]
+
+    def _parser_holds_more(self) -> bool:
+        return self._is_in_message and not self.cycle.more_body
+
+
 def make_movable(protocol_class: type[asyncio.Protocol], is_held: Callable[[], bool]) -> type[asyncio.Protocol]:
     """A subclass of an HTTP protocol class whose connections can be handed over.
 
@@ -70,9 +105,13 @@ def make_movable(protocol_class: type[asyncio.Protocol], is_held: Callable[[], b
 
     A class that is not one of uvicorn's own HTTP/1.1 implementations (a user's, HTTP/2) is returned as it is.
     """
-    if not hasattr(protocol_class, "_unset_keepalive_if_required"):
+    if issubclass(protocol_class, H11Protocol):
+        kind = Movable
+    elif hasattr(protocol_class, "on_message_begin") and hasattr(protocol_class, "_unset_keepalive_if_required"):
+        kind = MovableByCallbacks
+    else:
         return protocol_class
-    return type(f"Movable{protocol_class.__name__}", (Movable, protocol_class), {"is_held": staticmethod(is_held)})
+    return type(f"Movable{protocol_class.__name__}", (kind, protocol_class), {"is_held": staticmethod(is_held)})
 
 
 def idle(connections: Iterable[object]) -> list[Movable]:

@@ -29,7 +29,7 @@ def quiet_lifecycle() -> Iterator[None]:
     logger = logging.getLogger("uvicorn.error")
 
     def keep(record: logging.LogRecord) -> bool:
-        return record.msg not in _LIFECYCLE or logger.isEnabledFor(logging.DEBUG)
+        return str(record.msg) not in _LIFECYCLE or logger.isEnabledFor(logging.DEBUG)
 
     logger.addFilter(keep)
     try:
@@ -61,5 +61,5 @@ class _Capture(logging.Logger):
     def handle(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.ERROR:
             self._errors.append(record.getMessage())
-        else:
-            logging.getLogger("uvicorn.error").handle(record)
+        elif (logger := logging.getLogger("uvicorn.error")).isEnabledFor(record.levelno):
+            logger.handle(record)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     Send = Callable[[ASGIMessage], Awaitable[None]]
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# How long the last bytes of an event stream may take to leave, in seconds.
+_END_SECONDS = 0.1
 _CONTENT_TYPE = b"content-type"
 _EVENT_STREAM = b"text/event-stream"
 
@@ -24,6 +26,7 @@ class Request:
     def __init__(self, scope: Scope, send: Send) -> None:
         self.scope = scope
         self.is_event_stream = False
+        self.is_complete = False
         self._ended = False
         self._send = send
 
@@ -41,11 +44,13 @@ class Request:
             return _nothing()
         if message["type"] == "http.response.start":
             self.is_event_stream = _is_event_stream(message)
+        elif message["type"] == "http.response.body":
+            self.is_complete = not message.get("more_body", False)
         return self._send(message)
 
     async def end(self) -> None:
         """Complete the response now; the app sees a disconnected client."""
-        self._ended = True
+        self._ended = self.is_complete = True
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -78,10 +83,19 @@ class RunningRequests:
         return any(r.scope["type"] == "http" and not r.is_event_stream for r in self._running.values())
 
     async def end_event_streams(self) -> None:
-        """Complete every server-sent-events response; its client reconnects to the new code."""
-        for request in list(self._running.values()):
-            if request.is_event_stream:
-                await request.end()
+        """Complete every server-sent-events response; its client reconnects to the new code.
+
+        A client that does not read gets a moment; then its response is left to the drain deadline.
+        """
+        open_streams = [r for r in self._running.values() if r.is_event_stream and not r.is_complete]
+        ends = [asyncio.create_task(request.end()) for request in open_streams]
+        if not ends:
+            return
+        done, stuck = await asyncio.wait(ends, timeout=_END_SECONDS)
+        for task in stuck:
+            task.cancel()
+        for task in done:
+            task.exception()  # the connection may be lost by now; asyncio wants it looked at
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._running.pop(task, None)

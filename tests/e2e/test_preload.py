@@ -119,7 +119,10 @@ def test_no_preload_leaves_modules_to_the_worker(serve_with_packages, project, p
 def test_what_a_worker_loaded_dynamically_is_learned(serve_with_packages, project, package):
     """A module that no static import reaches is preloaded after the first reload, and at the next start."""
     package("plugin", "import os\nPID = os.getpid()\n")
-    source = "import importlib, os\nplugin = importlib.import_module('plu' + 'gin')\nTEXT = str(plugin.PID == os.getpid()){}\n"
+    source = (
+        "import importlib, os\nplugin = importlib.import_module('plu' + 'gin')\n"
+        "TEXT = str(plugin.PID == os.getpid()){}\n"
+    )
     project.write("service.py", source.format(""))
     server = serve_with_packages("--log-level", "debug")
     assert server.text() == "True"

@@ -229,7 +229,7 @@ def test_close_closes_what_arrived_unclaimed(ends, descriptor):
 
 def test_close_closes_what_was_to_leave(ends, descriptor):
     """Descriptors that a stopped peer never took do not stay open."""
-    ours, theirs = ends
+    ours, _ = ends
     while not ours.wants_write:
         ours.send(Hold())
     fd = descriptor()

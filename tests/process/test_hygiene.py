@@ -93,7 +93,7 @@ def test_a_pickle_of_main_refers_to_what_the_app_put_there():
 
 
 def draw():
-    import numpy
+    import numpy.random
 
     return random.random(), float(numpy.random.rand())
 
@@ -101,8 +101,12 @@ def draw():
 @needs_numpy
 def test_random_numbers_differ_between_forks():
     """`random` reseeds itself, NumPy has to be told."""
-    draw()
-    draws = [fresh(draw) for _ in range(3)]
+
+    def fork_thrice():
+        draw()  # here, so that the forks have the same generators
+        return [fresh(draw) for _ in range(3)]
+
+    draws = in_fork(fork_thrice)
     for values in zip(*draws, strict=True):
         assert len(set(values)) == 3
 

@@ -19,7 +19,7 @@ from firehot_server.worker.reads import BytecodeCache, watch_source_reads
 from tests.support.processes import forked, in_fork
 
 WHOLE_SECOND = 1_700_000_000
-NO_CODE = marshal.dumps('a text')
+NO_CODE = marshal.dumps("a text")
 
 
 class Importer:

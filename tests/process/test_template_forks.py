@@ -346,9 +346,7 @@ def test_a_copy_has_no_descriptor_of_its_base(template):
     copy.hear(Preloaded)
     kinds = {fd: kind for fd, kind in processes.descriptor_kinds(copy.pid).items() if fd > 2}
     assert sorted(kind.partition(":")[0] for kind in kinds.values()) == ["pipe", "pipe", "pipe", "socket"]
-    assert not set(kinds.values()) & {
-        kind for fd, kind in processes.descriptor_kinds(template.pid).items() if fd > 2
-    }
+    assert not set(kinds.values()) & {kind for fd, kind in processes.descriptor_kinds(template.pid).items() if fd > 2}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)

@@ -1,10 +1,12 @@
 """A template starts as a clean interpreter, and runs no project code on the way."""
 
+import importlib.util
 import inspect
 import json
 import os
 import random
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 
 from tests.support.processes import run_python
 from tests.support.templates import Template, running
+from tests.support.waiting import SECONDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +31,17 @@ with running(world) as template:
 print(json.dumps([skipped, status, eval(SELF), world.read("template"), world.read("worker")]))
 """
 
+FORK_WITH_NUMPY = """
+import sys
+from firehot_server.messages import Preloaded
+from tests.support.templates import World, running
+
+with running(World(sys.argv[1])) as template:
+    template.preload("numpy")
+    copy = template.extend("numpy.random")
+    print([*copy.hear(Preloaded).skipped], copy.run_in_worker("import os\\nos._exit(5)\\n"))
+"""
+
 
 @pytest.mark.parametrize(
     "flags",
@@ -38,6 +52,8 @@ print(json.dumps([skipped, status, eval(SELF), world.read("template"), world.rea
         ["-X", "utf8=1", "-b", "-W", "error"],
         ["-B", "-s", "-P", "-X", "faulthandler"],
         ["-E", "-d"],
+        ["-I"],
+        ["-X", "int_max_str_digits=9999", "-X", "warn_default_encoding"],
     ],
     ids=" ".join,
 )
@@ -49,6 +65,21 @@ def test_flags_and_warning_options_are_inherited(tmp_path, flags):
     assert (skipped, status) == ([], 0)
     assert template == ours
     assert worker == ours
+
+
+@pytest.mark.skipif(importlib.util.find_spec("numpy") is None, reason="NumPy is not installed")
+@pytest.mark.parametrize("flags", [["-W", "error"], ["-X", "dev"]], ids=" ".join)
+def test_forking_with_known_threads_warns_nobody(tmp_path, flags):
+    """Python 3.12 and later warn of a fork beside threads; OpenBLAS's are known to be no danger."""
+    start = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    finished = subprocess.run(
+        [sys.executable, *flags, "-c", start + FORK_WITH_NUMPY, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert finished.stdout == "[] 5\n", finished.stderr
+    assert "DeprecationWarning" not in finished.stderr
 
 
 def test_nothing_of_the_spawning_process_is_there(world):

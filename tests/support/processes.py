@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import traceback
+import warnings
 from pathlib import Path
 
 from tests.support.waiting import SECONDS, until
@@ -101,7 +102,8 @@ def forked(function, *arguments):
     """Run a function in a forked child, which then exits with status 0, or 1 where it raises."""
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        pid = os.fork()  # Python 3.12 warns where there are threads; those of the test are not wanted in the child
     if pid == 0:
         status = 1
         try:

@@ -133,6 +133,7 @@ STATES = {
     "new": [],
     "waiting": [Started()],
     "forking": ["waiting", TemplateReady()],
+    "forking, template lost": ["forking", TemplateLost("")],
     "importing": ["forking", Forked(1)],
     "starting": ["importing", Imported(1)],
     "serving": ["starting", Ready(1)],
@@ -143,6 +144,7 @@ STATES = {
     "overlapping": ["awaiting", Draining(1, busy=True)],
     "restarting": ["awaiting idle", Drained(1), Exited(1, 0)],
     "reloaded": ["restarting", Ready(2)],
+    "awaiting after another edit": ["awaiting", CHANGED, Forked(3)],
     "settling": ["reimporting", Failed(2, BROKEN)],
     "reinterpreting": ["serving", UPGRADED],
     "page forking": ["importing", Failed(1, BROKEN), Exited(1, 1 << 8)],
@@ -183,6 +185,8 @@ TABLE = [
         TemplateLost("It ended."),
         [*cancel(1, "startup"), Report("warning", "It ended."), StartTemplate()],
     ),
+    ("forking, template lost", TemplateReady(), fork(1, 1)),
+    ("forking, template lost", CHANGED, abandon(1)),
     ("forking", CHANGED, [*abandon(1), *fork(2, 2)]),
     ("forking", UPGRADED, [*abandon(1), StartTemplate()]),
     ("forking", StopRequested(), [*abandon(1), Finish(0)]),
@@ -247,6 +251,15 @@ TABLE = [
             *fork(2, 2),
         ],
     ),
+    (
+        "serving",
+        Exited(1, 0),
+        [
+            *forget(1),
+            Report("info", "The worker of generation 1 ended by itself; starting another."),
+            *fork(2, 2),
+        ],
+    ),
     ("serving", Debugged(1), cancel(1, "startup", "drain")),
     ("serving", TemplateReady(), []),
     ("serving", TemplateLost("It ended."), [Report("warning", "It ended."), StartTemplate()]),
@@ -286,6 +299,9 @@ TABLE = [
             SetTimer(timer("settle", 3), pytest.approx(SETTLE_SECONDS - 0.003)),
         ],
     ),
+    ("awaiting after another edit", Imported(3), []),
+    ("awaiting after another edit", Drained(1), []),
+    ("awaiting after another edit", TimerExpired(timer("ack", 1)), cancel(1, "ack")),
     ("awaiting idle", Drained(1), [TellServe(2)]),
     ("awaiting idle", Exited(1, 0), [*forget(1), TellServe(2)]),
     (
@@ -722,6 +738,22 @@ def test_a_fork_that_comes_too_late_is_not_left_to_itself():
     play(TimerExpired(timer("startup", 1)), after=STARTUP)
 
     assert not play.machine.knows(1) or Cut(1) in play(Forked(1))
+
+
+def test_the_newest_candidate_serves_when_the_old_worker_is_done():
+    """However many edits there were while the old worker took its time to shut down."""
+    play = Play(*events_of("awaiting after another edit"), Imported(3))
+
+    assert play(Drained(1)) == [TellServe(3)]
+
+
+@pytest.mark.parametrize("late", [Imported(1), Ready(1), Failed(1, BROKEN), NeedsLoop(1), Drained(1)], ids=name_of)
+def test_a_worker_whose_time_was_up_has_no_say_any_more(late):
+    """What it had sent before it was cut changes nothing."""
+    play = Play(*events_of("starting"))
+    play(TimerExpired(timer("startup", 1)), after=STARTUP)
+
+    assert play(late) == []
 
 
 def test_a_failure_page_that_hangs_does_not_replace_the_failure_it_shows():
