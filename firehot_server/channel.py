@@ -13,6 +13,7 @@ import pickle
 import select
 import socket
 import struct
+import time
 from collections import deque
 from typing import cast
 
@@ -119,8 +120,9 @@ class Channel:
             ChannelClosed: the peer is gone.
             Deadline: the peer does not read.
         """
+        deadline = time.monotonic() + seconds
         while self._outgoing:
-            if not self._wait_for(select.POLLOUT, seconds):
+            if not self._wait_until(deadline, select.POLLOUT):
                 raise Deadline("the other end of the control channel to read", seconds)
             self.flush()
 
@@ -154,30 +156,40 @@ class Channel:
             ChannelClosed: the peer is gone.
             Deadline: nothing came.
         """
+        deadline = None if timeout is None else time.monotonic() + timeout
         while (message := self._next_frame()) is None:
             if self._eof:
                 raise ChannelClosed("the other end of the control channel is closed")
-            if not self._wait_for(select.POLLIN, timeout):
+            if not self._wait_until(deadline, select.POLLIN):
                 raise Deadline("a message on the control channel", cast("float", timeout))
             self._read_some()
         return message
 
-    def _wait_for(self, event: int, seconds: float | None) -> bool:
+    def _wait_until(self, deadline: float | None, event: int) -> bool:
         poll = select.poll()  # select() cannot take descriptors above 1023
         poll.register(self._socket, event)
-        return bool(poll.poll(None if seconds is None else seconds * 1000))
+        if deadline is None:
+            return bool(poll.poll())
+        left = deadline - time.monotonic()
+        return left > 0 and bool(poll.poll(left * 1000))
 
     def _read_some(self) -> bool:
         """Read once; False when there is nothing to read now."""
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(_READ_SIZE, socket.CMSG_SPACE(MAX_DESCRIPTORS * 4), _CLOEXEC)
+            data, ancillary, flags, _ = self._socket.recvmsg(
+                _READ_SIZE, socket.CMSG_SPACE(MAX_DESCRIPTORS * 4), _CLOEXEC
+            )
         except BlockingIOError:
             return False
         except ConnectionResetError:
-            data, ancillary = b"", []
+            data, ancillary, flags = b"", [], 0
         for level, kind, payload in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 self._take_descriptors(payload)
+        if flags & socket.MSG_CTRUNC:
+            # This process is at its limit of open files, and descriptors were lost. No later message could be matched
+            # with its own; the process at the other end is of no more use.
+            data = b""
         self._incoming += data
         self._eof = not data
         return bool(data)

@@ -7,6 +7,7 @@ SCM_RIGHTS, and the receiver owns what arrives.
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from firehot_server.failure.report import Failure
 
 Role = Literal["app", "failure"]
+
+IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""A template ignores these, from its first moment: sent to the whole process group, they are the supervisor's."""
 
 
 def descriptors() -> Any:

@@ -12,3 +12,6 @@ def flush_output() -> None:
             stream.flush()
         except (AttributeError, OSError, ValueError):
             pass  # no stream, or nobody reads it any more
+    ctypes = sys.modules.get("ctypes")
+    if ctypes is not None:
+        ctypes.CDLL(None).fflush(None)  # what libraries printed through C's own buffer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from firehot_server import lifeline
 from firehot_server.channel import Channel
+from firehot_server.messages import IGNORED_SIGNALS
 from firehot_server.supervisor.ending import ending
 
 if TYPE_CHECKING:
@@ -88,17 +90,25 @@ def spawn_template(environment: Mapping[str, str]) -> TemplateProcess:
         str(theirs.fileno()),
         str(read_end),
     ]
+    # Inherited: a Ctrl-C before the template can ignore it must neither end it nor print a traceback.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
     try:
         popen = subprocess.Popen(command, env=dict(environment), pass_fds=(theirs.fileno(), read_end))
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
         os.close(read_end)
     return TemplateProcess(popen.pid, ours, write_end, popen=popen)
 
 
 def _interpreter_flags() -> list[str]:
-    # What multiprocessing uses for the same purpose, in every supported version of Python.
-    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined,no-any-return]
+    # What multiprocessing uses for the same purpose, in every supported version of Python; it knows most -X options.
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    given = {flag.partition("=")[0] for flag in flags}
+    for name, value in sys._xoptions.items():
+        if name not in given:
+            flags += ["-X", name if value is True else f"{name}={value}"]
+    return flags
 
 
 def duplicate_sockets(sockets: list[socket.socket]) -> tuple[int, ...]:

@@ -40,7 +40,8 @@ class SignalPipe:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         os.close(self._read_end)
-        os.close(self._write_end)
+        write_end, self._write_end = self._write_end, -1  # a late thread must not write into whatever comes next
+        os.close(write_end)
 
     def fileno(self) -> int:
         return self._read_end

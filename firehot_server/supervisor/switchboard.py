@@ -35,6 +35,8 @@ class Switchboard:
             self._flush(process)
             for message in process.channel.receive_available():
                 on_message(message)
+                if not self.is_attached(process):
+                    return  # released by what it said
             if process.channel.at_eof and self.is_attached(process):
                 self._selector.unregister(process.channel)
                 on_eof()

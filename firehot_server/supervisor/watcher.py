@@ -10,7 +10,6 @@ import os
 import threading
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchfiles._rust_notify import RustNotify
@@ -24,6 +23,8 @@ STEP_MS = 2
 # A burst that does not end is reported in parts, in milliseconds.
 _BURST_MS = 100
 _POLL_DELAY_MS = 300
+# How long a watch that was replaced is asked for what it has not told yet, in milliseconds.
+_LAST_MS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +62,14 @@ class Watcher:
         self._wake = wake
         self._notices: deque[Notice] = deque()
         self._polling = polling_is_forced(os.environ.get("WATCHFILES_FORCE_POLLING"))
-        self._stop: threading.Event | None = None
+        self._newest: threading.Event | None = None
+        self._active: threading.Event | None = None
+        self._changing = threading.Lock()
 
     def watch(self, folders: frozenset[str]) -> None:
         """Watch these folders instead of the former ones, which are watched until `Watching` arrives."""
-        previous, self._stop = self._stop, threading.Event()
-        threading.Thread(
-            target=self._run, args=(folders, self._stop, previous), name="firehot-watcher", daemon=True
-        ).start()
+        self._newest = threading.Event()
+        threading.Thread(target=self._run, args=(folders, self._newest), name="firehot-watcher", daemon=True).start()
 
     def take(self) -> list[Notice]:
         """What happened since the last call."""
@@ -79,31 +80,51 @@ class Watcher:
 
     def close(self) -> None:
         """Stop watching."""
-        if self._stop is not None:
-            self._stop.set()
+        for stop in (self._newest, self._active):
+            if stop is not None:
+                stop.set()
 
-    def _run(self, folders: frozenset[str], stop: threading.Event, previous: threading.Event | None) -> None:
-        with self._open(folders) as notify:
-            if previous is not None:
-                previous.set()
-            self._post(Watching(folders))
+    def _run(self, folders: frozenset[str], stop: threading.Event) -> None:
+        notify = self._replace_active(folders, stop)
+        if notify is None:
+            return
+        with notify:
             while not stop.is_set():
-                changes = notify.watch(_BURST_MS, STEP_MS, 0, stop)
-                if isinstance(changes, set):
-                    self._post(Touched(frozenset(path for _, path in changes)))
+                self._report(notify.watch(_BURST_MS, STEP_MS, 0, stop))
+            # What happened before the next watch began is known here only.
+            self._report(notify.watch(_BURST_MS, STEP_MS, _LAST_MS, None))
 
-    def _open(self, folders: frozenset[str]) -> RustNotify:
+    def _replace_active(self, folders: frozenset[str], stop: threading.Event) -> RustNotify | None:
+        """Begin this watch, then end the one before; None, if a newer request makes this one pointless."""
+        with self._changing:
+            if stop is not self._newest or stop.is_set():
+                return None
+            notify = self._open(folders)
+            if notify is None:
+                return None
+            previous, self._active = self._active, stop
+            self._post(Watching(folders))
+        if previous is not None:
+            previous.set()
+        return notify
+
+    def _open(self, folders: frozenset[str]) -> RustNotify | None:
         while True:
-            existing = sorted(folder for folder in folders if Path(folder).is_dir())
+            existing = sorted(folder for folder in folders if os.path.isdir(folder))
             try:
                 return RustNotify(existing, False, self._polling, _POLL_DELAY_MS, False, True)
             except FileNotFoundError:
                 continue  # one of them vanished in between
-            except OSError as error:
+            except (OSError, RuntimeError) as error:  # no watches left, or no instances
                 if self._polling:
-                    raise
+                    self._post(Degraded(f"Cannot watch for edits any more: {error}"))
+                    return None
                 self._polling = True
                 self._post(Degraded(f"Watching by polling, since the system refuses events: {error}"))
+
+    def _report(self, changes: object) -> None:
+        if isinstance(changes, set):
+            self._post(Touched(frozenset(path for _, path in changes)))
 
     def _post(self, notice: Notice) -> None:
         self._notices.append(notice)

@@ -1,17 +1,19 @@
-"""Entry point of the template process: `python .../firehot_server/template CHANNEL LIFELINE`.
+"""Entry point of the template process: `python .../firehot_server/template PACKAGES CHANNEL LIFELINE`.
 
 Started by its path rather than with `-m`, so that the current folder never is on `sys.path` while the interpreter
-and this package start: a project's own `random.py` must not be run here.
+and this package start: a project's own `random.py` must not be run here. Nor by way of PYTHONPATH, which often names
+the project: what it names is looked at last for now. The supervisor sends the real path later.
 """
 
+import os
 import sys
 
 if __name__ == "__main__":
-    # Put there by the interpreter: this folder. The supervisor sends the real path later.
-    package_folder = sys.path.pop(0)
+    sys.path.pop(0)  # put there by the interpreter: this folder
+    named = {os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry}
+    sys.path.sort(key=lambda entry: entry in named)
     sys.path.append(sys.argv[1])
 
     from firehot_server.template.process import main
 
-    sys.path.pop()
     main(int(sys.argv[2]), int(sys.argv[3]))

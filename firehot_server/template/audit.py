@@ -7,15 +7,24 @@ other. What is known to handle forks by itself is allowed by name.
 from __future__ import annotations
 
 import _thread
+import fcntl
+import gc
 import os
 import stat
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 # These libraries re-create their thread pool in the child (pthread_atfork).
 FORK_SAFE_LIBRARIES = ("openblas",)
+# The packages that load them.
+FORK_SAFE_OWNERS = frozenset({"numpy", "scipy", "scipy.linalg"})
+
+# A suspicious module is looked at again, so often, and each time after so much longer (seconds).
+_ATTEMPTS = 5
+_ATTEMPT_SECONDS = 0.01
 
 _ANONYMOUS = {
     "anon_inode:[eventpoll]": "an event loop",
@@ -60,16 +69,29 @@ class Auditor:
 
     def __init__(self) -> None:
         self._last = Snapshot.take()
+        self._owners = sys.modules.keys() & FORK_SAFE_OWNERS
         self._pools = _count_fork_safe_pools()
 
     def check(self) -> tuple[str, ...]:
         """What appeared since the last check that forbids a fork; empty when it is safe."""
-        before, self._last = self._last, Snapshot.take()
-        return findings(before, self._last, allowed_threads=self._newly_allowed(before))
+        before = self._last
+        allowed = self._newly_allowed()
+        for attempt in range(_ATTEMPTS):
+            self._last = Snapshot.take()
+            found = findings(before, self._last, allowed_threads=allowed)
+            if not found:
+                break
+            # A joined thread needs a moment to leave the kernel, and a dropped socket may wait for the collector.
+            gc.collect()
+            time.sleep(_ATTEMPT_SECONDS * attempt)
+        return found
 
-    def _newly_allowed(self, before: Snapshot) -> int:
-        if self._last.native_threads <= before.native_threads:
+    def _newly_allowed(self) -> int:
+        """How many threads the pools may hold that were loaded since the last check."""
+        owners = sys.modules.keys() & FORK_SAFE_OWNERS
+        if owners == self._owners:
             return 0  # spares reading the memory map, the costly part of a check
+        self._owners = owners
         known, self._pools = self._pools, _count_fork_safe_pools()
         return (self._pools - known) * max((os.cpu_count() or 1) - 1, 0)
 
@@ -152,7 +174,5 @@ def _device(fd: int, status: os.stat_result) -> str | None:
 
 
 def _written_file(fd: int) -> str | None:
-    import fcntl
-
     writable = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
     return "a file for writing" if writable else None

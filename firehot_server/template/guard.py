@@ -30,6 +30,12 @@ class ImportGuard:
 
     def __init__(self, is_first_party: Callable[[str], bool]) -> None:
         self._is_first_party = is_first_party
+        self._refused: list[str] = []
+
+    def take_refused(self) -> list[str]:
+        """The modules that were refused since the last call, also where the one who asked made do without."""
+        refused, self._refused = self._refused, []
+        return refused
 
     def __enter__(self) -> ImportGuard:
         sys.meta_path.insert(0, self)
@@ -49,14 +55,18 @@ class ImportGuard:
         for finder in sys.meta_path:
             if finder is self:
                 continue
-            spec = finder.find_spec(fullname, path, target)
+            # A finder of the old kind has no such method; the interpreter passes it over, too.
+            find = getattr(finder, "find_spec", None)
+            spec = find(fullname, path, target) if find is not None else None
             if spec is not None:
-                if self._refuses(spec):
+                if self.refuses(spec):
+                    self._refused.append(fullname)
                     raise FirstPartyImport(f"it imports project code ({fullname})", name=fullname)
                 return spec
         return None
 
-    def _refuses(self, spec: ModuleSpec) -> bool:
+    def refuses(self, spec: ModuleSpec) -> bool:
+        """Whether a module of this kind belongs to the project."""
         if spec.has_location and spec.origin is not None:
             return self._is_first_party(spec.origin)
         # A namespace package has no file of its own; one first-party portion makes it the project's.

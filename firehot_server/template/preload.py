@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import importlib
 import sys
+from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING
 
 from firehot_server.messages import Preloading, Skipped
 from firehot_server.template.audit import Auditor
+from firehot_server.template.guard import ImportGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
-def preload(modules: Iterable[str], announce: Callable[[Preloading], None]) -> tuple[Skipped, ...]:
-    """Import each module in turn.
+def preload(
+    modules: Iterable[str], announce: Callable[[Preloading], None], is_first_party: Callable[[str], bool]
+) -> tuple[Skipped, ...]:
+    """Import each module in turn, and no project code.
 
     Args:
         modules: dotted names, in the order in which to import them.
         announce: called before each import that is not yet done, so that a module which hangs or kills the process
             is known.
+        is_first_party: whether a file or folder belongs to the project.
 
     Returns:
         What could not be preloaded and why. Never raises for what a module does.
@@ -27,20 +32,25 @@ def preload(modules: Iterable[str], announce: Callable[[Preloading], None]) -> t
     wanted = tuple(modules)
     auditor = Auditor()
     skipped = []
-    for number, name in enumerate(wanted, start=1):
-        if name not in sys.modules:
-            announce(Preloading(name, number, len(wanted)))
-            skipped += _preload_one(name, auditor)
+    with ImportGuard(is_first_party) as guard:
+        for number, name in enumerate(wanted, start=1):
+            if name not in sys.modules:
+                announce(Preloading(name, number, len(wanted)))
+                skipped += _preload_one(name, auditor, guard)
     return tuple(skipped)
 
 
-def _preload_one(name: str, auditor: Auditor) -> list[Skipped]:
+def _preload_one(name: str, auditor: Auditor, guard: ImportGuard) -> list[Skipped]:
     loaded = set(sys.modules)
-    reason = _import(name)
+    error = _import(name)
+    new = sys.modules.keys() - loaded
     if found := auditor.check():
         return [Skipped(name, "; ".join(found), lasting=True)]
-    if reason:
-        return [Skipped(name, reason, lasting=_left_traces(name, loaded))]
+    if project := [*guard.take_refused(), *_project_modules(new, guard)]:
+        # Even if it made do without: a cold start would have given it the module.
+        return [Skipped(name, f"it imports project code ({project[0]})", lasting=bool(new))]
+    if error:
+        return [Skipped(name, error, lasting=_left_traces(name, new))]
     return []
 
 
@@ -53,13 +63,22 @@ def _import(name: str) -> str | None:
     return None
 
 
-def _left_traces(name: str, loaded_before: set[str]) -> bool:
+def _project_modules(names: Iterable[str], guard: ImportGuard) -> list[str]:
+    """What got past the guard, by way of a finder that was put in front of it."""
+    specs = {name: getattr(sys.modules.get(name), "__spec__", None) for name in names}
+    return [name for name, spec in specs.items() if isinstance(spec, ModuleSpec) and guard.refuses(spec)]
+
+
+def _left_traces(name: str, new: Iterable[str]) -> bool:
     """Half of the package stayed behind: a second import would not run what a first one runs."""
     top = name.partition(".")[0]
-    return any(module.partition(".")[0] == top for module in sys.modules.keys() - loaded_before)
+    return any(module.partition(".")[0] == top for module in new)
 
 
 def _describe(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    text = lines[0][:200] if lines else ""
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    kind = type(error).__name__
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # the module's own exception class may be broken as well
+        return kind
+    return f"{kind}: {lines[0][:200]}" if lines else kind

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import sys
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +16,19 @@ from firehot_server import lifeline
 from firehot_server.channel import Channel
 from firehot_server.discovery.origin import Origins
 from firehot_server.errors import ChannelClosed
-from firehot_server.messages import Configure, Exited, Extend, Extended, Fork, Forked, Message, Preload, Preloaded
+from firehot_server.messages import (
+    IGNORED_SIGNALS,
+    Configure,
+    Exited,
+    Extend,
+    Extended,
+    Fork,
+    Forked,
+    Message,
+    Preload,
+    Preloaded,
+)
 from firehot_server.output import flush_output
-from firehot_server.template.guard import ImportGuard
 from firehot_server.template.preload import preload
 
 if TYPE_CHECKING:
@@ -43,9 +54,9 @@ class WorkerJob:
 def main(channel_fd: int, lifeline_fd: int) -> None:
     """Run the template; returns never in the template, and runs the worker in the forked copies."""
     lifeline.tie(lifeline_fd)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # A signal to the whole process group is the supervisor's to answer.
+    for number in IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked since before this process was spawned
     # Here, where nothing but the interpreter's own path is importable yet: the server stack of a cold start, too, is
     # imported before the project's folder can shadow a name.
     from firehot_server.worker.process import run_worker
@@ -62,6 +73,7 @@ class Template:
         self._configure = Configure((), (), b"", "")
         self._origins = Origins.of_interpreter(extra_third_party=[_OWN_PACKAGE])
         self._wakeup = _ChildWakeup()
+        self._inbox: deque[Message] = deque()
 
     def run(self) -> WorkerJob:
         """Answer the supervisor until it is gone; in a forked worker, return its job."""
@@ -78,7 +90,9 @@ class Template:
         while True:
             self._wakeup.wait(self._channel)
             self._report_exits()
-            yield from self._channel.receive_available()
+            self._inbox += self._channel.receive_available()
+            while self._inbox:
+                yield self._inbox.popleft()
             if self._channel.at_eof:
                 return
 
@@ -109,8 +123,7 @@ class Template:
         collecting = gc.isenabled()
         gc.disable()  # imports make garbage for the next process only; freezing below settles what stays
         try:
-            with ImportGuard(self._origins.is_first_party):
-                skipped = preload(modules, self._send)
+            skipped = preload(modules, self._send, self._origins.is_first_party)
         finally:
             if collecting:
                 gc.enable()
@@ -118,6 +131,7 @@ class Template:
         # away from it in every copy.
         gc.collect()
         gc.freeze()
+        self._wakeup.arm()
         self._send(Preloaded(skipped, len(sys.modules)))
 
     def _fork_worker(self) -> WorkerJob | None:
@@ -134,6 +148,7 @@ class Template:
             return
         self._channel = channel
         self._wakeup = _ChildWakeup()
+        self._inbox.clear()  # what came together with this was asked of the original
         self._preload(message.modules)
 
     def _fork(self) -> tuple[int, Channel, tuple[int, ...]]:
@@ -171,6 +186,10 @@ class _ChildWakeup:
         self._read_end, self._write_end = os.pipe()
         os.set_blocking(self._read_end, False)
         os.set_blocking(self._write_end, False)
+        self.arm()
+
+    def arm(self) -> None:
+        """(Again) be told of ended children; a preloaded module may have taken the handler for itself."""
         signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 

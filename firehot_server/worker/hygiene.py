@@ -51,8 +51,10 @@ def forget_folders() -> None:
 
     Not `importlib.invalidate_caches()`: it imports `importlib.metadata`, which the app may never need.
     """
-    for finder in sys.path_importer_cache.values():
-        if isinstance(finder, FileFinder):
+    for folder, finder in list(sys.path_importer_cache.items()):
+        if finder is None:
+            del sys.path_importer_cache[folder]  # there was no such folder; by now there may be
+        elif isinstance(finder, FileFinder):
             finder.invalidate_caches()
 
 

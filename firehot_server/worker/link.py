@@ -47,6 +47,7 @@ class Link:
         """Call `answer` for every message, in the event loop."""
         self._answer = answer
         loop.add_reader(self._channel.fileno(), self.hear)
+        loop.call_soon(self.hear)  # what was read together with an earlier message wakes nobody any more
 
     def deafen(self, loop: asyncio.AbstractEventLoop) -> None:
         """Undo `listen`."""

@@ -56,7 +56,7 @@ class Cycle:
 
 
 class Lines(asyncio.Protocol):
-    """In the shape of uvicorn's HTTP protocols: a request is a line."""
+    """In the shape of the one of uvicorn's HTTP protocols that is called back: a request is a line."""
 
     def __init__(self):
         self.cycle = None
@@ -67,9 +67,18 @@ class Lines(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data):
+        if not self.partial:
+            self.on_message_begin()
         self.partial += data
         if self.partial.endswith(b"\n"):
             self.cycle, self.partial = Cycle(), b""
+            self.on_message_complete()
+
+    def on_message_begin(self):
+        pass
+
+    def on_message_complete(self):
+        pass
 
     def _unset_keepalive_if_required(self):
         self.timer_runs = False

@@ -46,6 +46,9 @@ def judged(touched, *, reads=(), known=(), disk=(), rules=None):
         ({}, set(), {"a.py": NEW}, Edit(added=("a.py",))),
         ({}, set(), {}, Edit(idle=("a.py",))),
         ({"a.py": OLD}, {"a.py"}, {"a.py": b""}, Edit(changed=("a.py",))),
+        ({"a.py": None}, set(), {}, Edit(idle=("a.py",))),
+        ({"a.py": None}, set(), {"a.py": NEW}, Edit(added=("a.py",))),
+        ({"a.py": None}, {"a.py"}, {"a.py": b""}, Edit(added=("a.py",))),
     ],
 )
 def test_a_touched_file(reads, known, disk, expected):
@@ -63,7 +66,7 @@ def test_a_file_that_the_rules_do_not_allow_is_not_even_mentioned(path):
     ("reads", "known", "disk", "expected"),
     [
         ({}, {"a.html"}, {"a.html": NEW}, Edit(changed=("a.html",))),
-        ({}, set(), {"a.html": NEW}, Edit(changed=("a.html",))),
+        ({}, set(), {"a.html": NEW}, Edit(added=("a.html",))),
         ({}, {"a.html"}, {}, Edit(removed=("a.html",))),
         ({"a.html": OLD}, {"a.html"}, {"a.html": NEW}, Edit(changed=("a.html",))),
     ],

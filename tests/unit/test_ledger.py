@@ -229,7 +229,7 @@ def test_a_file_of_the_template_that_comes_later(project):
     project.ledger.template_read(project.path(".env"))
     project.write(".env", "A=1")
 
-    assert project.touch(".env") == project.edit(changed=[".env"])
+    assert project.touch(".env") == project.edit(added=[".env"])
 
 
 def test_a_file_of_the_template_that_is_still_missing(project):

@@ -772,6 +772,34 @@ def test_a_hopeless_template_does_not_end_a_server_that_serves():
     assert Finish(1) not in play(TemplateLost("Thrice.", hopeless=True))
 
 
+def ends_the_wait(actions):
+    """Somebody will answer: another template is tried, or the server ends and its port with it."""
+    return any(isinstance(action, StartTemplate | Finish) for action in actions)
+
+
+def test_a_hopeless_template_does_not_leave_held_requests_without_an_end():
+    """The present worker was told to hold; with no template to come, nobody would ever answer what waits."""
+    play = Play(*events_of("reinterpreting"))
+
+    assert ends_the_wait(play(TemplateLost("Thrice.", hopeless=True)))
+
+
+@pytest.mark.parametrize("event", [Exited(1, KILLED), Exited(1, 0), Failed(1, BROKEN)], ids=name_of)
+def test_a_worker_that_ends_after_the_template_was_given_up_is_not_the_last(event):
+    """Its replacement needs a template."""
+    play = Play(*events_of("serving"), TemplateLost("Thrice.", hopeless=True))
+
+    assert ends_the_wait(play(event))
+
+
+def test_an_edit_tries_another_template_after_one_was_given_up():
+    """Whatever broke the environment may have been mended by it."""
+    play = Play(*events_of("serving"), TemplateLost("Thrice.", hopeless=True))
+
+    assert play(CHANGED) == [TellHold(1), StartTemplate()]
+    assert play(TemplateReady()) == fork(2, 2)
+
+
 # -- debuggers
 
 
