@@ -122,9 +122,11 @@ class Channel:
         """
         deadline = time.monotonic() + seconds
         while self._outgoing:
-            if not self._wait_until(deadline, select.POLLOUT):
+            if not self._wait_for(select.POLLOUT, deadline):
                 raise Deadline("the other end of the control channel to read", seconds)
             self.flush()
+            if self._outgoing and time.monotonic() > deadline:
+                raise Deadline("the other end of the control channel to read on", seconds)
 
     def _send_some(self) -> None:
         data, fds = self._outgoing[0]
@@ -157,21 +159,20 @@ class Channel:
             Deadline: nothing came.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
+        expired = False
         while (message := self._next_frame()) is None:
             if self._eof:
                 raise ChannelClosed("the other end of the control channel is closed")
-            if not self._wait_until(deadline, select.POLLIN):
+            if expired or not self._wait_for(select.POLLIN, deadline):
                 raise Deadline("a message on the control channel", cast("float", timeout))
+            expired = deadline is not None and time.monotonic() > deadline
             self._read_some()
         return message
 
-    def _wait_until(self, deadline: float | None, event: int) -> bool:
+    def _wait_for(self, event: int, deadline: float | None) -> bool:
         poll = select.poll()  # select() cannot take descriptors above 1023
         poll.register(self._socket, event)
-        if deadline is None:
-            return bool(poll.poll())
-        left = deadline - time.monotonic()
-        return left > 0 and bool(poll.poll(left * 1000))
+        return bool(poll.poll(None if deadline is None else max(deadline - time.monotonic(), 0) * 1000))
 
     def _read_some(self) -> bool:
         """Read once; False when there is nothing to read now."""

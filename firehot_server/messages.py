@@ -7,6 +7,7 @@ SCM_RIGHTS, and the receiver owns what arrives.
 
 from __future__ import annotations
 
+import os
 import signal
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -51,6 +52,12 @@ def join_descriptors(message: Message, fds: list[int], counts: tuple[int, ...]) 
     remaining = iter(fds)
     values = [tuple(next(remaining) for _ in range(count)) for count in counts]
     return replace(message, **dict(zip(message.descriptor_fields(), values, strict=True)))
+
+
+def close_descriptors(message: Message) -> None:
+    """Close what a message brought that nobody will take."""
+    for fd in split_descriptors(message)[1]:
+        os.close(fd)
 
 
 # ---------------------------------------------------------------- supervisor -> template

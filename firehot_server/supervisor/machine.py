@@ -70,6 +70,7 @@ class Worker:
     phase: Phase = "waiting"
     in_loop: bool = False
     debugged: bool = False
+    drained: bool = False
     fresh_template: bool = False
 
     @property
@@ -153,6 +154,7 @@ class Machine:
             case ev.Draining():
                 self._draining(worker, busy=event.busy)
             case ev.Drained():
+                worker.drained = True
                 self._released(worker)
             case ev.Ready():
                 self._ready(worker, now)
@@ -195,6 +197,9 @@ class Machine:
         self.candidate = worker
         if self.template_ready:
             self._fork(worker)
+        elif self.template_given_up:
+            self.template_given_up = False
+            self._do(StartTemplate())
 
     def _fork(self, worker: Worker) -> None:
         worker.phase = "forking"
@@ -206,7 +211,10 @@ class Machine:
         self.candidate = None
         self._do(CancelTimer(Timer("startup", worker.number)))
         self._do(CancelTimer(Timer("settle", worker.number)))
-        if worker.has_process:
+        if worker.phase == "starting":
+            # It may be accepting by now, its word still on the way: what it has accepted must be answered.
+            self._part(worker)
+        elif worker.has_process:
             self._do(Cut(worker.number))
 
     # -- the template
@@ -231,7 +239,7 @@ class Machine:
         self._do(StartTemplate())
 
     def _give_template_up(self, reason: str) -> None:
-        if self.serving is None:
+        if self.serving is None or self.candidate is not None:
             self._do(Report("error", reason))
             self._finish(1)
         else:
@@ -252,9 +260,15 @@ class Machine:
             self._serve(worker)
         elif self.serving is not None:
             old, self.serving = self.serving, None
-            self._awaited = old.number
-            self._drain(old)
-            self._do(SetTimer(Timer("ack", old.number), ACK_SECONDS))
+            self._part(old)
+        if self._awaited is not None:
+            self._do(CancelTimer(Timer("startup", worker.number)))  # it is not the new code that takes its time
+
+    def _part(self, old: Worker) -> None:
+        """Drain, and let the candidate wait until the old worker is done or says that it is busy."""
+        self._awaited = old.number
+        self._drain(old)
+        self._do(SetTimer(Timer("ack", old.number), ACK_SECONDS))
 
     def _drain(self, worker: Worker) -> None:
         worker.phase = "leaving"
@@ -274,6 +288,7 @@ class Machine:
         if self._awaited == worker.number:
             self._awaited = None
             if self.candidate is not None and self.candidate.phase == "imported":
+                self._do(SetTimer(Timer("startup", self.candidate.number), self.startup_seconds))
                 self._serve(self.candidate)
 
     def _serve(self, worker: Worker) -> None:
@@ -357,7 +372,7 @@ class Machine:
         self.serving = None
         if self.stopping:
             return
-        if status == 0 and self.candidate is None:
+        if worker.drained and self.candidate is None:
             # Not a death: --limit-max-requests, or a SIGTERM that was meant for it alone.
             self._do(Report("info", f"The worker of generation {worker.generation} ended by itself; starting another."))
             self._replace(worker, now)

@@ -6,6 +6,7 @@ import selectors
 from typing import TYPE_CHECKING, Protocol
 
 from firehot_server.errors import ChannelClosed
+from firehot_server.messages import close_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +35,10 @@ class Switchboard:
         def on_ready() -> None:
             self._flush(process)
             for message in process.channel.receive_available():
-                on_message(message)
-                if not self.is_attached(process):
-                    return  # released by what it said
+                if self.is_attached(process):
+                    on_message(message)
+                else:
+                    close_descriptors(message)  # it was released by what it said before
             if process.channel.at_eof and self.is_attached(process):
                 self._selector.unregister(process.channel)
                 on_eof()

@@ -269,8 +269,12 @@ class Templates:
             self._forget_retired(template)
         elif template.preloading is not None:
             self._reject(template, f"the process {how} while importing it")
-        elif template in (self._extension, self._extending):
-            self._extension = self._extending = None
+        elif template is self._extending:
+            self._extending = None
+            self._switchboard.release(template)
+        elif template is self._extension:
+            self._extension = None
+            self._switchboard.release(template)
             self._change_forker()
         elif template is self._base:
             self._base_lost(how)

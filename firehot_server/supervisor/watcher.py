@@ -23,6 +23,8 @@ STEP_MS = 2
 # A burst that does not end is reported in parts, in milliseconds.
 _BURST_MS = 100
 _POLL_DELAY_MS = 300
+# How often a watch looks whether it was replaced, in milliseconds.
+_LOOK_MS = 50
 # How long a watch that was replaced is asked for what it has not told yet, in milliseconds.
 _LAST_MS = 10
 
@@ -80,24 +82,26 @@ class Watcher:
 
     def close(self) -> None:
         """Stop watching."""
-        for stop in (self._newest, self._active):
-            if stop is not None:
-                stop.set()
+        with self._changing:
+            self._newest = None
+            if self._active is not None:
+                self._active.set()
 
     def _run(self, folders: frozenset[str], stop: threading.Event) -> None:
         notify = self._replace_active(folders, stop)
         if notify is None:
             return
         with notify:
+            # Without watchfiles' own stop event: when that is set, it drops what it has not told yet.
             while not stop.is_set():
-                self._report(notify.watch(_BURST_MS, STEP_MS, 0, stop))
+                self._report(notify.watch(_BURST_MS, STEP_MS, _LOOK_MS, None))
             # What happened before the next watch began is known here only.
             self._report(notify.watch(_BURST_MS, STEP_MS, _LAST_MS, None))
 
     def _replace_active(self, folders: frozenset[str], stop: threading.Event) -> RustNotify | None:
         """Begin this watch, then end the one before; None, if a newer request makes this one pointless."""
         with self._changing:
-            if stop is not self._newest or stop.is_set():
+            if stop is not self._newest:
                 return None
             notify = self._open(folders)
             if notify is None:

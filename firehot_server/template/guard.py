@@ -57,7 +57,7 @@ class ImportGuard:
                 continue
             # A finder of the old kind has no such method; the interpreter passes it over, too.
             find = getattr(finder, "find_spec", None)
-            spec = find(fullname, path, target) if find is not None else None
+            spec: ModuleSpec | None = find(fullname, path, target) if find is not None else None
             if spec is not None:
                 if self.refuses(spec):
                     self._refused.append(fullname)

@@ -126,9 +126,8 @@ def test_a_save_is_told(recorder_either_way, folder):
     recorder.wait_touched(path)
 
 
-def test_a_save_within_the_same_second_is_told(recorder_either_way, folder):
-    """The modification time in whole seconds is that of the save before, or was restored."""
-    recorder = recorder_either_way
+def test_a_save_within_the_same_second_is_told(recorder, folder):
+    """The modification time in whole seconds is that of the save before, or was restored. (Polling cannot see that.)"""
     path = old_file(folder / "file.py")
     recorder.watch(folder)
     old_file(path, "22")
@@ -399,8 +398,9 @@ def test_changing_folders_loses_nothing(recorder, tmp_path):
     writer.start()
     try:
         for number, _ in zip(range(30), ticks(0.01), strict=False):
-            recorder.watcher.watch(frozenset({str(constant), *map(str, others[: number % 10])}))
-        until(lambda: watchings(recorder.told) == 31, "every Watching")
+            folders = frozenset({str(constant), *map(str, others[: number % 10])})
+            recorder.watcher.watch(folders)
+        until(lambda: Watching(folders) in list(recorder.told)[-100:], "the last Watching")
         last = len(written)
         until(lambda: len(written) > last + 20, "more files")
     finally:
@@ -414,10 +414,6 @@ def test_changing_folders_loses_nothing(recorder, tmp_path):
         return [path for path, index in written if path not in touched and index > final]
 
     until(lambda: not missing(), "every file to be told of, or to be looked for")
-
-
-def watchings(notices):
-    return sum(isinstance(notice, Watching) for notice in list(notices))
 
 
 def test_the_last_watching_is_that_of_the_last_request(recorder, monkeypatch, tmp_path):
@@ -526,7 +522,7 @@ def test_closing_ends_the_thread(folder):
     recorder.watcher.close()
     recorder.watcher.close()
     until(lambda: not watcher_threads(), "the watcher's threads to end")
-    until(lambda: open_descriptors("self") == before, "its descriptors to be closed")
+    until(lambda: open_descriptors("self") <= before, "its descriptors to be closed")
 
 
 def test_closing_before_anything_was_watched():
@@ -544,6 +540,25 @@ def test_closing_while_folders_change_ends_every_thread(folder, tmp_path):
         until(lambda: not watcher_threads(), "the watcher's threads to end")
 
 
+def test_closing_while_a_watch_is_being_opened_ends_its_thread(monkeypatch, folder, tmp_path):
+    """Also where a newer request waits behind it."""
+    opening, release = threading.Event(), threading.Event()
+
+    def open_slowly(*arguments):
+        opening.set()
+        release.wait(10)
+        return RustNotify(*arguments)
+
+    monkeypatch.setattr(watcher_module, "RustNotify", open_slowly)
+    recorder = Recorder()
+    recorder.watcher.watch(frozenset({str(folder)}))
+    assert opening.wait(10)
+    recorder.watcher.watch(frozenset({str(folder), str(tmp_path)}))
+    recorder.watcher.close()
+    release.set()
+    until(lambda: not watcher_threads(), "the watcher's threads to end")
+
+
 def test_a_hundred_changes_of_folders_leave_nothing_behind(recorder, folder):
     """One thread and one set of descriptors remain."""
     recorder.watch(folder)
@@ -551,4 +566,4 @@ def test_a_hundred_changes_of_folders_leave_nothing_behind(recorder, folder):
     for _ in range(100):
         recorder.watch(folder)
     until(lambda: len(watcher_threads()) == 1, "the former watches to end")
-    until(lambda: open_descriptors("self") == before, "their descriptors to be closed")
+    until(lambda: open_descriptors("self") <= before, "their descriptors to be closed")
