@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+_EMPTY = importlib.util.source_hash(b"")
+
+
 class Ledger:
     """Keeps books of reads and folders.
 
@@ -81,6 +84,11 @@ class Ledger:
         reads = self._all_reads()
         link = self._aliases.get(path, path)
         return link if link in reads and path not in reads else path
+
+    def looks_half_written(self, paths: Iterable[str]) -> bool:
+        """One of these is empty now and was not when it was read: a save in place truncates before it writes."""
+        reads = self._all_reads()
+        return any(reads.get(path) not in (None, _EMPTY) and digest_of(path) == _EMPTY for path in paths)
 
     def watching(self, folders: frozenset[str]) -> Edit:
         """From now on these are watched: what changed before that?"""

@@ -72,6 +72,9 @@ _STANDBY_SECONDS = 0.1
 # An import that takes longer than this gets its new folders watched meanwhile, in seconds.
 _WATCH_SECONDS = 0.2
 
+# How long a file may stay empty between being truncated and being written, in seconds.
+_HALF_WRITTEN_SECONDS = 0.03
+
 Alarm = ac.Timer | str
 
 
@@ -338,12 +341,19 @@ class Supervisor:
                     logger.warning(notice.text)
 
     def _touched(self, paths: frozenset[str]) -> None:
+        self._pending_touches |= paths
         delay = self._config.reload_delay
+        if self._ledger.looks_half_written(self._pending_touches):
+            delay = max(delay, _HALF_WRITTEN_SECONDS)
         if delay > 0:
-            self._pending_touches |= paths
             self._set_alarm("settled", delay)
         else:
-            self._noticed(self._ledger.touch(paths))
+            self._settled()
+
+    def _settled(self) -> None:
+        self._alarms.cancel("settled")
+        touches, self._pending_touches = self._pending_touches, set()
+        self._noticed(self._ledger.touch(touches))
 
     def _noticed(self, edit: Edit) -> None:
         for path in edit.idle:
@@ -394,8 +404,7 @@ class Supervisor:
             elif name == "stand-by":
                 self._templates.prepare()
             elif name == "settled":
-                touches, self._pending_touches = frozenset(self._pending_touches), set()
-                self._noticed(self._ledger.touch(touches))
+                self._settled()
             else:
                 self._exit_unreported(int(name.rpartition(" ")[2]))
 

@@ -190,6 +190,18 @@ def test_an_env_file_is_read_again(serve, project):
     assert server.text() == "3-"
 
 
+def test_a_file_between_truncation_and_writing_is_never_served(serve, project):
+    """Saved in place by an editor that is slow: the empty file is valid Python, but nobody's code."""
+    server = serve()
+    path = project.folder / "service.py"
+    for number in range(20):
+        with path.open("w") as file:
+            begun = time.monotonic()
+            until(lambda b=begun: time.monotonic() - b > 0.015, "a slow disk")
+            file.write(f"TEXT = '{number}'\n")
+        until(lambda n=number: server.text() == str(n), f"version {number}")
+
+
 def test_a_hundred_reloads_lose_no_request(serve, project):
     """Under steady load from fresh connections: no failure, nothing stale, nothing left open."""
     server = serve("--no-access-log")

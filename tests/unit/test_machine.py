@@ -112,6 +112,14 @@ def drain(worker, *, handoff=True):
     ]
 
 
+def part(worker, *, handoff=True):
+    return [*drain(worker, handoff=handoff), SetTimer(timer("ack", worker), ACK_SECONDS)]
+
+
+def serve_after_all(worker):
+    return [SetTimer(timer("startup", worker), STARTUP), TellServe(worker)]
+
+
 def retire(worker):
     return [*cancel(worker, "startup"), SetTimer(timer("drain", worker), GRACE_SECONDS)]
 
@@ -136,7 +144,11 @@ STATES = {
     "forking, template lost": ["forking", TemplateLost("")],
     "importing": ["forking", Forked(1)],
     "starting": ["importing", Imported(1)],
+    "superseded": ["starting", CHANGED, Forked(2)],
+    "superseded, awaiting": ["superseded", Imported(2)],
     "serving": ["starting", Ready(1)],
+    "ending by itself": ["serving", Draining(1, busy=False), Drained(1)],
+    "given up": ["serving", TemplateLost("Thrice.", hopeless=True)],
     "edited": ["serving", CHANGED],
     "reimporting": ["edited", Forked(2)],
     "awaiting": ["reimporting", Imported(2)],
@@ -152,6 +164,7 @@ STATES = {
     "page starting": ["page importing", Imported(2)],
     "page serving": ["page starting", Ready(2)],
     "stopping": ["serving", StopRequested()],
+    "stopping a start": ["starting", StopRequested()],
     "finished": ["stopping", Exited(1, 0)],
 }
 
@@ -233,8 +246,30 @@ TABLE = [
         TimerExpired(timer("startup", 1)),
         [*retire(1), Cut(1), *show(2, 1, Described("The lifespan startup did not end within 60 s"))],
     ),
-    ("starting", CHANGED, [*abandon(1), Cut(1), *fork(2, 2)]),
-    ("starting", StopRequested(), [*abandon(1), Cut(1), Finish(0)]),
+    ("starting", CHANGED, [*abandon(1), *part(1), *fork(2, 2)]),
+    ("starting", UPGRADED, [*abandon(1), *part(1), StartTemplate()]),
+    ("starting", StopRequested(), [*abandon(1), *part(1, handoff=False)]),
+    # -- an edit while the first worker starts: it may be accepting already
+    ("superseded", Ready(1), []),
+    ("superseded", Failed(1, BROKEN), []),
+    ("superseded", Debugged(1), cancel(1, "startup", "drain")),
+    ("superseded", TimerExpired(timer("ack", 1)), cancel(1, "ack")),
+    (
+        "superseded",
+        TimerExpired(timer("drain", 1)),
+        [Report("warning", "The worker of generation 1 did not end in time; killed."), Cut(1)],
+    ),
+    ("superseded", Exited(1, SEGFAULT), forget(1)),
+    ("superseded", Imported(2), cancel(2, "startup")),
+    ("superseded", CHANGED, [*abandon(2), Cut(2), *fork(3, 3)]),
+    ("superseded", StopRequested(), [*abandon(2), Cut(2)]),
+    ("superseded, awaiting", Ready(1), []),
+    ("superseded, awaiting", Failed(1, BROKEN), []),
+    ("superseded, awaiting", Draining(1, busy=False), cancel(1, "ack")),
+    ("superseded, awaiting", Draining(1, busy=True), [*cancel(1, "ack"), *serve_after_all(2)]),
+    ("superseded, awaiting", TimerExpired(timer("ack", 1)), [*cancel(1, "ack"), *serve_after_all(2)]),
+    ("superseded, awaiting", Drained(1), serve_after_all(2)),
+    ("superseded, awaiting", Exited(1, SEGFAULT), [*forget(1), *serve_after_all(2)]),
     # -- serving
     ("serving", CHANGED, [TellHold(1), *fork(2, 2)]),
     ("serving", UPGRADED, [TellHold(1), StartTemplate()]),
@@ -256,14 +291,55 @@ TABLE = [
         Exited(1, 0),
         [
             *forget(1),
-            Report("info", "The worker of generation 1 ended by itself; starting another."),
+            Report(
+                "error",
+                "The worker exited with status 0 while it was serving (generation 1); starting another.",
+            ),
             *fork(2, 2),
         ],
     ),
+    ("serving", Draining(1, busy=False), cancel(1, "ack")),
+    ("serving", Drained(1), []),
+    *(
+        (
+            "ending by itself",
+            Exited(1, status),
+            [
+                *forget(1),
+                Report("info", "The worker of generation 1 ended by itself; starting another."),
+                *fork(2, 2),
+            ],
+        )
+        for status in (0, EXIT_3, None)
+    ),
+    ("ending by itself", CHANGED, [TellHold(1), *fork(2, 2)]),
+    ("ending by itself", StopRequested(), drain(1, handoff=False)),
     ("serving", Debugged(1), cancel(1, "startup", "drain")),
     ("serving", TemplateReady(), []),
     ("serving", TemplateLost("It ended."), [Report("warning", "It ended."), StartTemplate()]),
+    (
+        "serving",
+        TemplateLost("Thrice.", hopeless=True),
+        [Report("error", "Thrice. The present worker goes on; save a file to try again.")],
+    ),
     ("serving", StopRequested(), drain(1, handoff=False)),
+    # -- no template any more
+    (
+        "given up",
+        Exited(1, KILLED),
+        [
+            *forget(1),
+            Report(
+                "error",
+                "The worker was killed by SIGKILL while it was serving (generation 1); starting another.",
+            ),
+            StartTemplate(),
+        ],
+    ),
+    ("given up", Failed(1, BROKEN), [Cut(1), ReportFailure(BROKEN, 1), StartTemplate()]),
+    ("given up", CHANGED, [TellHold(1), StartTemplate()]),
+    ("given up", UPGRADED, [TellHold(1), StartTemplate()]),
+    ("given up", StopRequested(), drain(1, handoff=False)),
     # -- an edit
     ("edited", Forked(2), []),
     ("edited", CHANGED, [*abandon(2), TellHold(1), *fork(3, 3)]),
@@ -279,16 +355,16 @@ TABLE = [
     (
         "reimporting",
         Imported(2),
-        [*drain(1), SetTimer(timer("ack", 1), ACK_SECONDS)],
+        [*part(1), *cancel(2, "startup")],
     ),
     ("reimporting", CHANGED, [*abandon(2), Cut(2), TellHold(1), *fork(3, 3)]),
     ("reimporting", UPGRADED, [*abandon(2), Cut(2), TellHold(1), StartTemplate()]),
     ("reimporting", StopRequested(), [*abandon(2), Cut(2), *drain(1, handoff=False)]),
-    ("awaiting", Draining(1, busy=True), [*cancel(1, "ack"), TellServe(2)]),
+    ("awaiting", Draining(1, busy=True), [*cancel(1, "ack"), *serve_after_all(2)]),
     ("awaiting", Draining(1, busy=False), cancel(1, "ack")),
-    ("awaiting", Drained(1), [TellServe(2)]),
-    ("awaiting", Exited(1, 0), [*forget(1), TellServe(2)]),
-    ("awaiting", TimerExpired(timer("ack", 1)), [*cancel(1, "ack"), TellServe(2)]),
+    ("awaiting", Drained(1), serve_after_all(2)),
+    ("awaiting", Exited(1, 0), [*forget(1), *serve_after_all(2)]),
+    ("awaiting", TimerExpired(timer("ack", 1)), [*cancel(1, "ack"), *serve_after_all(2)]),
     ("awaiting", CHANGED, [*abandon(2), Cut(2), *fork(3, 3)]),
     ("awaiting", StopRequested(), [*abandon(2), Cut(2)]),
     (
@@ -299,11 +375,11 @@ TABLE = [
             SetTimer(timer("settle", 3), pytest.approx(SETTLE_SECONDS - 0.003)),
         ],
     ),
-    ("awaiting after another edit", Imported(3), []),
+    ("awaiting after another edit", Imported(3), cancel(3, "startup")),
     ("awaiting after another edit", Drained(1), []),
     ("awaiting after another edit", TimerExpired(timer("ack", 1)), cancel(1, "ack")),
-    ("awaiting idle", Drained(1), [TellServe(2)]),
-    ("awaiting idle", Exited(1, 0), [*forget(1), TellServe(2)]),
+    ("awaiting idle", Drained(1), serve_after_all(2)),
+    ("awaiting idle", Exited(1, 0), [*forget(1), *serve_after_all(2)]),
     (
         "awaiting idle",
         TimerExpired(timer("drain", 1)),
@@ -322,8 +398,8 @@ TABLE = [
         [Report("warning", "The worker of generation 1 did not end in time; killed."), Cut(1)],
     ),
     ("overlapping", Debugged(1), cancel(1, "startup", "drain")),
-    ("overlapping", CHANGED, [*abandon(2), Cut(2), *fork(3, 3)]),
-    ("overlapping", StopRequested(), [*abandon(2), Cut(2)]),
+    ("overlapping", CHANGED, [*abandon(2), *part(2), *fork(3, 3)]),
+    ("overlapping", StopRequested(), [*abandon(2), *part(2, handoff=False)]),
     (
         "restarting",
         Ready(2),
@@ -345,6 +421,7 @@ TABLE = [
     ("reinterpreting", TemplateReady(), fork(2, 2)),
     ("reinterpreting", CHANGED, [*abandon(2), TellHold(1)]),
     ("reinterpreting", UPGRADED, [*abandon(2), TellHold(1), StartTemplate()]),
+    ("reinterpreting", TemplateLost("Thrice.", hopeless=True), [Report("error", "Thrice."), Finish(1)]),
     ("reinterpreting", StopRequested(), [*abandon(2), *drain(1, handoff=False)]),
     # -- the page that shows a failure
     ("page forking", Forked(2), []),
@@ -370,6 +447,7 @@ TABLE = [
     ),
     ("page importing", CHANGED, [*abandon(2), Cut(2), *fork(3, 2)]),
     ("page starting", Ready(2), cancel(2, "startup")),
+    ("page starting", CHANGED, [*abandon(2), *part(2), *fork(3, 2)]),
     ("page serving", CHANGED, [TellHold(2), *fork(3, 2)]),
     (
         "page serving",
@@ -407,6 +485,17 @@ TABLE = [
     ),
     ("stopping", Failed(1, BROKEN), []),
     ("stopping", StopRequested(), [Cut(1), Finish(0)]),
+    ("stopping a start", Ready(1), []),
+    ("stopping a start", Failed(1, BROKEN), []),
+    ("stopping a start", Draining(1, busy=False), cancel(1, "ack")),
+    ("stopping a start", Drained(1), []),
+    ("stopping a start", Exited(1, SEGFAULT), [*forget(1), Finish(0)]),
+    (
+        "stopping a start",
+        TimerExpired(timer("drain", 1)),
+        [Report("warning", "The worker of generation 1 did not end in time; killed."), Cut(1)],
+    ),
+    ("stopping a start", StopRequested(), [Cut(1), Finish(0)]),
     ("finished", StopRequested(), []),
     ("finished", CHANGED, []),
     ("finished", TemplateReady(), []),
@@ -658,6 +747,47 @@ def test_crashes_far_apart_do_not_add_up():
         assert fork(number + 1, number + 1)[0] in crash(play, number, after=CRASH_SECONDS / 2)
 
 
+def end_by_itself(play, worker, status=0):
+    """The serving worker drains unasked and exits, and the one that follows gets to serve."""
+    actions = [action for event in (Drained(worker), Exited(worker, status)) for action in play(event)]
+    for event in (Forked(worker + 1), Imported(worker + 1), Ready(worker + 1)):
+        play(event)
+    return actions
+
+
+def test_workers_that_end_by_themselves_are_replaced_for_ever():
+    """--limit-max-requests 1 is no crash, however fast the requests come."""
+    play = Play(*events_of("serving"))
+
+    for number in range(1, 4 * CRASH_LIMIT):
+        actions = end_by_itself(play, number)
+        assert actions[-2:] == fork(number + 1, number + 1)
+        assert not [action for action in actions if isinstance(action, Report) and action.level != "info"]
+
+
+def test_workers_that_ended_by_themselves_add_nothing_to_the_crashes():
+    """One crash less than the limit, with orderly ends in between, is not the limit."""
+    play = Play(*events_of("serving"))
+    for number in range(1, 2 * CRASH_LIMIT - 2, 2):
+        crash(play, number, after=0.1)
+        end_by_itself(play, number + 1)
+    number = play.machine.serving.number
+
+    assert not [action for action in end_by_itself(play, number) if isinstance(action, ReportFailure)]
+    assert [action for action in play(Exited(number + 1, KILLED)) if isinstance(action, ReportFailure)]
+
+
+def test_an_exit_with_status_0_unasked_is_a_crash():
+    """os._exit(0) in a handler has answered nobody, and again and again it is the app's failure."""
+    play = Play(*events_of("serving"))
+    for number in range(1, CRASH_LIMIT):
+        play(Exited(number, 0))
+        for event in (Forked(number + 1), Imported(number + 1), Ready(number + 1)):
+            play(event)
+
+    assert [action for action in play(Exited(CRASH_LIMIT, 0)) if isinstance(action, ReportFailure)]
+
+
 def test_an_edit_gives_a_crashing_app_another_chance():
     """Deaths of the old code are not held against the new."""
     play = Play(*events_of("serving"))
@@ -744,7 +874,33 @@ def test_the_newest_candidate_serves_when_the_old_worker_is_done():
     """However many edits there were while the old worker took its time to shut down."""
     play = Play(*events_of("awaiting after another edit"), Imported(3))
 
-    assert play(Drained(1)) == [TellServe(3)]
+    assert play(Drained(1)) == serve_after_all(3)
+
+
+def test_the_newest_candidate_waits_for_the_last_that_may_have_accepted():
+    """The superseded one, which was starting, has taken over the old one's part; the old one is no matter any more."""
+    play = Play(*events_of("overlapping"), CHANGED, Forked(3), Imported(3))
+
+    assert not [action for event in (Drained(1), Exited(1, 0)) for action in play(event) if action == TellServe(3)]
+    assert play(Drained(2)) == serve_after_all(3)
+
+
+def test_a_start_that_was_superseded_is_no_failure():
+    """How it ends is of no interest: the newer code serves, and nothing is shown or logged."""
+    play = Play(*events_of("superseded"))
+    actions = [*play(Failed(1, BROKEN)), *play(Exited(1, 1 << 8)), *play(Imported(2))]
+
+    assert not [action for action in actions if isinstance(action, Report | ReportFailure)]
+    assert actions[-1] == TellServe(2)
+
+
+def test_waiting_for_the_old_worker_is_not_held_against_the_new():
+    """However long it waits between import and startup, it gets the full time for its startup."""
+    play = Play(*events_of("reimporting"))
+
+    assert CancelTimer(timer("startup", 2)) in play(Imported(2), after=STARTUP - 1)
+    assert play(Drained(1), after=STARTUP) == serve_after_all(2)
+    assert Cut(2) in play(TimerExpired(timer("startup", 2)), after=STARTUP)
 
 
 @pytest.mark.parametrize("late", [Imported(1), Ready(1), Failed(1, BROKEN), NeedsLoop(1), Drained(1)], ids=name_of)
@@ -798,6 +954,15 @@ def test_an_edit_tries_another_template_after_one_was_given_up():
 
     assert play(CHANGED) == [TellHold(1), StartTemplate()]
     assert play(TemplateReady()) == fork(2, 2)
+
+
+def test_a_replacement_is_forked_from_the_template_that_is_tried_again():
+    """Given up once, the template is tried again for it; when that fails too, the server ends."""
+    play = Play(*events_of("given up"), Exited(1, KILLED))
+
+    assert play(TemplateReady()) == fork(2, 2)
+    play = Play(*events_of("given up"), Exited(1, KILLED))
+    assert play(TemplateLost("Thrice.", hopeless=True)) == [Report("error", "Thrice."), Finish(1)]
 
 
 # -- debuggers

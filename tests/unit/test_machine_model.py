@@ -38,9 +38,14 @@ class Process:
     stage: str = "importing"  # imported, starting, serving, leaving; `ending`: it has said its last word
     held: bool = False
     drained: bool = False
+    """It was told to drain."""
+    drains_unasked: bool = False
     cut: bool = False
     debugged: bool = False
     acknowledged: bool = False
+    has_waited: bool = False
+    """It was imported, but not told to serve at once."""
+    serve_told: float | None = None
     is_awaited: bool = False
     """It may yet prove idle, or has: then its lifespan ends before the next one begins."""
 
@@ -55,7 +60,8 @@ class Process:
     @property
     def answers(self):
         """It takes requests, or is about to."""
-        return self.stage in ("starting", "serving") and not self.held and not self.was_told_to_end
+        ends = self.was_told_to_end or self.drains_unasked
+        return self.stage in ("starting", "serving") and not self.held and not ends
 
 
 @dataclass
@@ -76,6 +82,8 @@ class World:
     gave_up: bool = False
     status: int | None = None
     characters: list[tuple[str, str]] = field(default_factory=list)
+    overdue: int | None = None
+    """The worker whose deadline has just passed."""
     is_sound: bool = True
 
     # -- events in, actions out
@@ -128,7 +136,8 @@ class World:
     def do_TellDrain(self, action):
         process = self.processes[action.worker]
         assert not process.drained, "it is told to drain once"
-        assert process.stage in ("serving", "ending"), "only a worker that serves has something to drain"
+        may_have_accepted = process.stage in ("starting", "serving", "ending")
+        assert may_have_accepted, "only a worker that was told to serve has something to drain"
         process.drained, process.is_awaited = True, action.handoff
 
     def do_TellServe(self, action):
@@ -138,11 +147,15 @@ class World:
         for other in self.processes.values():
             assert other.stage not in ("starting", "serving") or other.was_told_to_end, "two would serve"
             assert other.cut or not other.is_awaited, "it would start before the idle one has shut down"
-        process.stage = "starting"
+        process.stage, process.serve_told = "starting", self.now
 
     def do_Cut(self, action):
-        if action.worker in self.processes:
-            self.processes[action.worker].cut = True
+        if action.worker not in self.processes:
+            return
+        process = self.processes[action.worker]
+        may_be_cut = process.number == self.overdue or self.stops > 1 or process.stage not in ("starting", "serving")
+        assert may_be_cut, "it may have accepted what it must answer"
+        process.cut = True
 
     def do_SetTimer(self, action):
         assert action.seconds > 0
@@ -200,19 +213,24 @@ class World:
         self.now = self.timers.pop(timer)
         if timer.worker in self.processes:
             self._check_deadline(timer.kind, self.processes[timer.worker])
+        self.overdue = timer.worker
         self.feed(ev.TimerExpired(timer))
+        self.overdue = None
 
     def _check_deadline(self, kind, process):
         if kind == "ack":
             process.is_awaited = False
         elif kind == "drain":
             assert process.acknowledged or not process.is_awaited, "nobody waits so long for a word"
-        elif kind == "startup" and process.stage == "imported":
-            assert any(other.is_awaited for other in self.processes.values()), "it was never told to serve"
+        elif kind == "startup":
+            assert process.stage != "imported", "its time rests while it waits for the old worker"
+            waited = process.serve_told is not None and process.has_waited
+            assert not waited or self.now >= process.serve_told + self.machine.startup_seconds, "it gets all its time"
 
     def imported(self, process):
         process.stage = "imported"
         self.feed(ev.Imported(process.number))
+        process.has_waited = process.stage == "imported"
 
     def needs_loop(self, process):
         process.stage = "ending"
@@ -236,6 +254,13 @@ class World:
         process.is_awaited = False
         self.feed(ev.Drained(process.number))
 
+    def drains_unasked(self, process):
+        """--limit-max-requests, or a SIGTERM for it alone."""
+        process.drains_unasked = True
+        if process.end in ("silent", "hangs in its lifespan shutdown"):
+            process.end = "idle"
+        self.acknowledges(process, busy=process.end == "busy")
+
     def exits(self, process, status=0):
         del self.processes[process.number]
         self.feed(ev.Exited(process.number, status))
@@ -254,7 +279,7 @@ class World:
             case "serving" if process.drained:
                 steps = [partial(self.acknowledges, busy=True), partial(self.acknowledges, busy=False)]
             case "serving":
-                steps = [self.fails]
+                steps = [self.fails, self.drains_unasked]
             case _:
                 steps = []
         return [partial(step, process) for step in steps]
@@ -319,7 +344,7 @@ class World:
         return True
 
     def _end_on(self, process):
-        if not process.drained or process.stage != "serving" or process.end == "silent":
+        if not (process.drained or process.drains_unasked) or process.stage != "serving" or process.end == "silent":
             return False
         if not process.acknowledged:
             self.acknowledges(process, busy=process.end == "busy")
