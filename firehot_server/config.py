@@ -12,8 +12,6 @@ import platformdirs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DEFAULT_DRAIN_SECONDS = 5
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:

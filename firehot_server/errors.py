@@ -23,7 +23,3 @@ class Deadline(FirehotError, TimeoutError):
         super().__init__(f"waited {seconds:g} s for {awaited}")
         self.awaited = awaited
         self.seconds = seconds
-
-
-class UsageError(FirehotError):
-    """Bad input from the user: one clear sentence (what, where, what to do)."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Role = Literal["app", "failure"]
 
+DEFAULT_DRAIN_SECONDS = 5
+"""What running requests get, where --timeout-graceful-shutdown does not say."""
+
 IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """A template ignores these, from its first moment: sent to the whole process group, they are the supervisor's."""
 
@@ -84,8 +87,6 @@ class Preload(Message):
     """Import these modules, in this order. Answered by `Preloading`... and one `Preloaded`."""
 
     modules: tuple[str, ...]
-    final: bool = True
-    """False: more will be asked for before the first fork; the audit's verdict comes with the last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,11 +68,11 @@ def judge(
     removed: list[str] = []
     idle: list[str] = []
     for path in sorted(_expand(touched, reads)):
+        if not (rules.insists(path) or rules.allows(path)):
+            continue  # before anything is opened: it may be a pipe, or a database of many gigabytes
         digest = content(path)
         before = reads.get(path)
         is_new = path not in reads and path not in known
-        if not (rules.insists(path) or rules.allows(path)):
-            continue
         if digest is None:
             lost = before is not None or (rules.insists(path) and not is_new)
             (removed if lost else idle).append(path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from pathlib import Path
+import stat
 from typing import TYPE_CHECKING
 
 from firehot_server.supervisor.edits import Edit, judge
@@ -42,6 +42,8 @@ class Ledger:
         self._watched: frozenset[str] = frozenset()
         self._wanted: frozenset[str] = frozenset()
         self._wanted_for = -1
+        self.is_watch_broken = False
+        """A watched folder was replaced: the same folders must be watched anew."""
         self.folders: set[str] = {*map(os.path.abspath, roots), *rules.folders_to_search}
 
     @property
@@ -85,6 +87,10 @@ class Ledger:
         link = self._aliases.get(path, path)
         return link if link in reads and path not in reads else path
 
+    def matters(self, path: str) -> bool:
+        """Whether an edit of this file could reload."""
+        return path in self._template_reads or self._rules.allows(path) or self._rules.insists(path)
+
     def looks_half_written(self, paths: Iterable[str]) -> bool:
         """One of these is empty now and was not when it was read: a save in place truncates before it writes."""
         reads = self._all_reads()
@@ -127,11 +133,12 @@ class Ledger:
 
     def _notice_folders(self, paths: Iterable[str]) -> None:
         for path in paths:
-            if not os.path.isdir(path):
-                if path in self._watched:
-                    self._watched -= {path}  # its watch went with it; it may come back
-                    self._wanted_for = -1
-            elif path not in self._watched and not is_pruned(path):
+            if path in self._watched:
+                # It went, and may have come back since: then it is another folder, and its watch went with the first.
+                self._watched -= {path}
+                self._wanted_for = -1
+                self.is_watch_broken = True
+            if os.path.isdir(path) and not is_pruned(path):
                 self.folders.add(path)
                 self._appeared.add(path)
                 self._wanted_for = -1
@@ -159,13 +166,20 @@ class _WithTemplate:
 
 
 def digest_of(path: str) -> bytes | None:
-    """`importlib.util.source_hash` of a file's content; None where there is no such file, or it is a folder."""
+    """`importlib.util.source_hash` of a file's content; None where there is no file (a folder or a pipe is none)."""
     try:
-        return importlib.util.source_hash(Path(path).read_bytes())
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return None
+            return importlib.util.source_hash(file.read())
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return None
-    except OSError:
+    except (OSError, MemoryError):
         return b""  # there, but unreadable: that is a change for whoever could read it
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _nearest_folder(path: str) -> str:

@@ -15,9 +15,10 @@ import cloudpickle
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
-from firehot_server.config import DEFAULT_DRAIN_SECONDS, Settings, cache_folder
+from firehot_server.config import Settings, cache_folder
 from firehot_server.discovery.origin import Origins
 from firehot_server.messages import (
+    DEFAULT_DRAIN_SECONDS,
     Begin,
     Configure,
     Debugging,
@@ -35,6 +36,7 @@ from firehot_server.messages import (
     Read,
     Ready,
     Serve,
+    close_descriptors,
 )
 from firehot_server.supervisor import actions as ac
 from firehot_server.supervisor import events as ev
@@ -104,6 +106,7 @@ class Supervisor:
         self._sockets = sockets
         self._settings = settings
         self._path = path
+        self._folder = os.getcwd()
         self._origins = Origins.of_interpreter(extra_third_party=[os.path.dirname(os.path.dirname(__file__))])
         drain = config.timeout_graceful_shutdown
         self._machine = Machine(
@@ -293,6 +296,8 @@ class Supervisor:
         worker = self._workers.get(number)
         if worker is not None:
             self._switchboard.send(worker, message)
+        else:
+            close_descriptors(message)
 
     def _deliver_handoffs(self) -> None:
         """Connections wait here until a worker serves, so that none dies with a worker that fails to start."""
@@ -345,10 +350,10 @@ class Supervisor:
         delay = self._config.reload_delay
         if self._ledger.looks_half_written(self._pending_touches):
             delay = max(delay, _HALF_WRITTEN_SECONDS)
-        if delay > 0:
-            self._set_alarm("settled", delay)
-        else:
+        if delay <= 0:
             self._settled()
+        elif not self._alarms.is_set("settled") or any(map(self._ledger.matters, paths)):
+            self._set_alarm("settled", delay)  # a log file that is being written must not put it off for ever
 
     def _settled(self) -> None:
         self._alarms.cancel("settled")
@@ -371,10 +376,11 @@ class Supervisor:
     def _update_watch(self, *, now: bool = False) -> None:
         """Watch what the ledger wants watched. While a worker imports, that grows by the module: gather."""
         wanted = self._ledger.wanted_folders()
-        if wanted == self._watching:
+        if wanted == self._watching and not self._ledger.is_watch_broken:
             return
         if now or not self._watching or not self._machine.is_importing:
             self._watching = wanted
+            self._ledger.is_watch_broken = False
             self._watcher.watch(wanted)
         elif not self._alarms.is_set("watch"):
             self._set_alarm("watch", _WATCH_SECONDS)
@@ -383,8 +389,8 @@ class Supervisor:
 
     def _signalled(self, number: int) -> None:
         if number == signal.SIGHUP and not self._terminal.is_gone:
-            self._feed(ev.EditNoticed("SIGHUP"))
-        elif number != signal.SIGCHLD:
+            self._reload("SIGHUP", frozenset())
+        else:
             self._feed(ev.StopRequested())
 
     def _set_alarm(self, name: Alarm, seconds: float | None) -> None:
@@ -428,7 +434,7 @@ class Supervisor:
     # -- names
 
     def _app_dir(self) -> str:
-        return os.path.abspath(self._path[0]) if self._path else os.getcwd()
+        return os.path.abspath(self._path[0]) if self._path else self._folder
 
     def _first_party_path(self) -> list[str]:
         """The folders in which the app module itself may appear."""
@@ -439,4 +445,4 @@ class Supervisor:
         ]
 
     def _shorten(self, path: str) -> str:
-        return os.path.relpath(path) if path.startswith(f"{os.getcwd()}/") else path
+        return path.removeprefix(f"{self._folder}/")

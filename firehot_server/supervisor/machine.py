@@ -278,6 +278,8 @@ class Machine:
 
     def _draining(self, worker: Worker, *, busy: bool) -> None:
         self._do(CancelTimer(Timer("ack", worker.number)))
+        if worker is self.serving:  # it ends by itself
+            self._do(SetTimer(Timer("drain", worker.number), self.drain_seconds + GRACE_SECONDS))
         if busy and self.stopping:
             self._do(Report("info", "Waiting for running requests to finish. (CTRL+C to force quit)"))
         if busy:
@@ -288,7 +290,8 @@ class Machine:
         if self._awaited == worker.number:
             self._awaited = None
             if self.candidate is not None and self.candidate.phase == "imported":
-                self._do(SetTimer(Timer("startup", self.candidate.number), self.startup_seconds))
+                if not self.candidate.debugged:
+                    self._do(SetTimer(Timer("startup", self.candidate.number), self.startup_seconds))
                 self._serve(self.candidate)
 
     def _serve(self, worker: Worker) -> None:
@@ -372,7 +375,9 @@ class Machine:
         self.serving = None
         if self.stopping:
             return
-        if worker.drained and self.candidate is None:
+        if worker.drained and self.candidate is not None:
+            return
+        if worker.drained:
             # Not a death: --limit-max-requests, or a SIGTERM that was meant for it alone.
             self._do(Report("info", f"The worker of generation {worker.generation} ended by itself; starting another."))
             self._replace(worker, now)

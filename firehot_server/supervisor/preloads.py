@@ -41,11 +41,11 @@ class Preloads:
         if set(self._memory.static) - set(found):
             self._memory.learned.clear()  # an import was removed: what it dragged in may be needed no more
         self._memory.static = list(found)
-        return self._wanted([*found, *self._memory.learned])
+        return self.wanted([*found, *self._memory.learned])
 
     def packages(self) -> list[str]:
         """The top-level third-party packages that are preloaded, for people."""
-        names = dict.fromkeys(name.partition(".")[0] for name in self._wanted(self._memory.static))
+        names = dict.fromkeys(name.partition(".")[0] for name in self.wanted(self._memory.static))
         return [name for name in names if not name.startswith("_")]
 
     def reject(self, module: str, reason: str) -> None:
@@ -63,7 +63,7 @@ class Preloads:
     def learn(self, modules: Iterable[str]) -> tuple[str, ...]:
         """Remember what a worker had to import itself; what of it is worth adding to the template now."""
         known = {*self._memory.learned, *self._memory.static}
-        new = [name for name in self._wanted(modules) if name not in known]
+        new = [name for name in self.wanted(modules) if name not in known]
         if new:
             self._memory.learned += new
             self._save()
@@ -75,7 +75,8 @@ class Preloads:
         self._memory.learned = [name for name in self._memory.learned if name not in unwanted]
         self._save()
 
-    def _wanted(self, modules: Iterable[str]) -> tuple[str, ...]:
+    def wanted(self, modules: Iterable[str]) -> tuple[str, ...]:
+        """Those that neither the user nor experience excludes, each once."""
         return tuple(m for m in dict.fromkeys(modules) if not self._settings.excludes(m) and not self._is_rejected(m))
 
     def _is_rejected(self, module: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # How long the kernel may take to end a process that it was told to kill, in seconds.
 _REAP_SECONDS = 5.0
+# How long a process that has closed its channel may take to be gone, in seconds.
+_EXIT_SECONDS = 0.5
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -59,9 +62,16 @@ class TemplateProcess(Process):
 
     def end(self) -> str:
         """End the process for certain, and reap it; how it ended, in words."""
-        self.cut()
         if self.popen is None:
+            self.cut()
             return "ended"
+        if self.channel.at_eof:
+            # It ends by itself: how it does is worth knowing. A moment, for it closed its channel before it was gone.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(_EXIT_SECONDS)
+        self.cut()
+        if self.popen.poll() is None:
+            self.popen.kill()  # its lifeline may not be tied yet
         try:
             status = self.popen.wait(_REAP_SECONDS)
         except subprocess.TimeoutExpired:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import selectors
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
     from firehot_server.messages import Message
     from firehot_server.supervisor.processes import Process
+
+
+logger = logging.getLogger("uvicorn.error")
 
 
 class HasFileno(Protocol):
@@ -34,7 +38,7 @@ class Switchboard:
 
         def on_ready() -> None:
             self._flush(process)
-            for message in process.channel.receive_available():
+            for message in self._receive(process):
                 if self.is_attached(process):
                     on_message(message)
                 else:
@@ -44,6 +48,14 @@ class Switchboard:
                 on_eof()
 
         self._selector.register(process.channel, selectors.EVENT_READ, on_ready)
+
+    def _receive(self, process: Process) -> list[Message]:
+        try:
+            return process.channel.receive_available()
+        except Exception as error:  # project code may write anything to any descriptor of its process
+            logger.error("Process %d does not make sense any more (%s); ended.", process.pid, error)
+            process.cut()
+            return []
 
     def is_attached(self, process: Process) -> bool:
         """Its messages are delivered, and its end has not come yet."""

@@ -20,6 +20,7 @@ from firehot_server.messages import (
     Preloaded,
     Preloading,
     Skipped,
+    close_descriptors,
 )
 from firehot_server.supervisor import events as ev
 from firehot_server.supervisor.processes import TemplateProcess, WorkerProcess, spawn_template
@@ -75,7 +76,12 @@ class Templates:
         self._base: TemplateProcess | None = None
         self._extension: TemplateProcess | None = None
         self._extending: TemplateProcess | None = None
+        self._is_extending = False
+        """A copy was asked for that is not ready yet."""
         self._extras: list[str] = []
+        """What templates should have beyond the base."""
+        self._extended_by: list[str] = []
+        """What the newest copy was asked to add."""
         self._retired: list[TemplateProcess] = []
         self._awaited = 0
         self._skipped: list[Skipped] = []
@@ -98,12 +104,17 @@ class Templates:
         self._ready = False
         self._started = time.monotonic()
         self._skipped.clear()
-        template = self._base = self._first or spawn_template(self._environment)
-        self._first = None
+        first, self._first = self._first, None
+        try:
+            template = self._base = first or spawn_template(self._environment)
+        except OSError as error:
+            self._emit(ev.TemplateLost(f"No new interpreter can be started: {error}.", hopeless=True))
+            return
+        self._set_deadline(self._timeout)
         self._attach(template)
         self._switchboard.send(template, self._configure)
         # While the new interpreter loads the server, this process finds out what the app needs.
-        self._switchboard.send(template, Preload(self._server_stack))
+        self._switchboard.send(template, Preload(self._preloads.wanted(self._server_stack)))
         self._switchboard.send(template, Preload(self._preloads.app_modules()))
         self._awaited = 2
 
@@ -165,8 +176,15 @@ class Templates:
     def extend(self, modules: Iterable[str]) -> None:
         """A worker had to import these itself: next time the template should have them."""
         new = self._preloads.learn(modules)
-        if new and self._base is not None and self._ready and self._extending is None:
+        if new:
             self._extras += new
+            self._extend()
+
+    def _extend(self) -> None:
+        """Ask for a copy with all additions, unless one is on its way; what came meanwhile is asked for after that."""
+        if self._base is not None and self._ready and not self._is_extending and self._extras != self._extended_by:
+            self._is_extending = True
+            self._extended_by = list(self._extras)
             self._switchboard.send(self._base, Extend(tuple(self._extras)))
 
     # -- what templates say
@@ -221,32 +239,42 @@ class Templates:
         return f": {shown}{more}" if shown else ""
 
     def _extended(self, template: TemplateProcess, message: Extended) -> None:
+        if template is not self._base:
+            close_descriptors(message)  # it was retired meanwhile; this ends the copy
+            return
         extension = TemplateProcess(message.pid, Channel.from_descriptor(message.channel[0]), message.lifeline[0])
         template.workers.add(message.pid)
         self._extending = extension
         self._attach(extension)
 
     def _extension_is_ready(self, template: TemplateProcess, message: Preloaded) -> None:
-        self._extending = None
+        for skipped in message.skipped:
+            self._preloads.reject(skipped.module, skipped.reason)
         if any(skipped.lasting for skipped in message.skipped):
-            self._drop_extras([skipped.module for skipped in message.skipped])
-            self._switchboard.release(template)
+            self._give_extension_up(template, [skipped.module for skipped in message.skipped])
             return
-        self._preloads.forget(skipped.module for skipped in message.skipped)
+        self._extending = None
+        self._is_extending = False
         if self._extension is not None:
             self._retire_one(self._extension)
         self._extension = template
-        self._change_forker()
         logger.debug("The template now holds %s modules", message.modules)
+        self._change_forker()
+        self._extend()
+
+    def _give_extension_up(self, template: TemplateProcess, modules: list[str]) -> None:
+        """Try again without these modules."""
+        self._extending = None
+        self._is_extending = False
+        self._switchboard.release(template)
+        self._preloads.forget(modules)
+        self._extras = [name for name in self._extras if name not in modules]
+        self._extend()
 
     def _change_forker(self) -> None:
         """Stand-by, and a fork that is under way, belong to the former template."""
         self._drop_standby()
         self.prepare()
-
-    def _drop_extras(self, modules: list[str]) -> None:
-        self._preloads.forget(modules)
-        self._extras = [name for name in self._extras if name not in modules]
 
     def _child_exited(self, template: TemplateProcess, message: Exited) -> None:
         template.workers.discard(message.pid)
@@ -258,9 +286,12 @@ class Templates:
 
     def expire(self) -> None:
         """The preload deadline has passed."""
-        for template in (self._base, self._extending):
-            if template is not None and template.preloading is not None:
-                self._reject(template, f"it did not finish importing within {self._timeout:g} s")
+        late = [t for t in (self._base, self._extending) if t is not None and t.preloading is not None]
+        for template in late:
+            self._reject(template, f"it did not finish importing within {self._timeout:g} s")
+        if not late and self._base is not None and not self._ready:
+            self._end(self._base)
+            self._base_lost(f"did not get ready within {self._timeout:g} s")
 
     def _lose(self, template: TemplateProcess) -> None:
         """The channel is closed: the process is gone, or as good as."""
@@ -270,8 +301,7 @@ class Templates:
         elif template.preloading is not None:
             self._reject(template, f"the process {how} while importing it")
         elif template is self._extending:
-            self._extending = None
-            self._switchboard.release(template)
+            self._give_extension_up(template, [])
         elif template is self._extension:
             self._extension = None
             self._switchboard.release(template)
@@ -296,14 +326,12 @@ class Templates:
         module = template.preloading or ""
         self._progress.clear()
         self._set_deadline(None)
-        if template is self._extending:
-            self._extending = None
-            self._drop_extras([module])
-            self._switchboard.release(template)
-            return
         self._preloads.reject(module, reason)
-        self._discard_base()
-        self._spawn()
+        if template is self._extending:
+            self._give_extension_up(template, [module])
+        elif template is self._base:
+            self._discard_base()
+            self._spawn()
 
     def _discard_base(self) -> None:
         if self._base is not None:
@@ -329,7 +357,9 @@ class Templates:
             if template is not None:
                 self._retire_one(template)
         self._extension = self._extending = None
+        self._is_extending = False
         self._extras.clear()
+        self._extended_by.clear()
 
     def _retire_one(self, template: TemplateProcess) -> None:
         template.retired = True

@@ -65,10 +65,17 @@ class TerminalModes:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        if self._fd is None or self._modes is None or self.is_gone:
+        if self._fd is None or self._modes is None or not self._is_ours():
             return
         if termios.tcgetattr(self._fd) != self._modes:
             termios.tcsetattr(self._fd, termios.TCSADRAIN, self._modes)
+
+    def _is_ours(self) -> bool:
+        """In the foreground: to a background job the terminal is another program's, and touching it stops the job."""
+        try:
+            return self._fd is not None and os.tcgetpgrp(self._fd) == os.getpgrp()
+        except OSError as error:
+            return error.errno == errno.ENOTTY  # not our controlling terminal: no job control either
 
     @property
     def is_gone(self) -> bool:

@@ -23,6 +23,8 @@ STEP_MS = 2
 # A burst that does not end is reported in parts, in milliseconds.
 _BURST_MS = 100
 _POLL_DELAY_MS = 300
+# Folders may vanish between being listed and being watched; so often it is tried again.
+_OPEN_ATTEMPTS = 20
 # How often a watch looks whether it was replaced, in milliseconds.
 _LOOK_MS = 50
 # How long a watch that was replaced is asked for what it has not told yet, in milliseconds.
@@ -113,7 +115,7 @@ class Watcher:
         return notify
 
     def _open(self, folders: frozenset[str]) -> RustNotify | None:
-        while True:
+        for _ in range(_OPEN_ATTEMPTS):
             existing = sorted(folder for folder in folders if os.path.isdir(folder))
             try:
                 return RustNotify(existing, False, self._polling, _POLL_DELAY_MS, False, True)
@@ -125,6 +127,8 @@ class Watcher:
                     return None
                 self._polling = True
                 self._post(Degraded(f"Watching by polling, since the system refuses events: {error}"))
+        self._post(Degraded("Cannot watch for edits: the folders change faster than they can be watched."))
+        return None
 
     def _report(self, changes: object) -> None:
         if isinstance(changes, set):

@@ -12,8 +12,14 @@ if __name__ == "__main__":
     sys.path.pop(0)  # put there by the interpreter: this folder
     named = {os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry}
     sys.path.sort(key=lambda entry: entry in named)
-    sys.path.append(sys.argv[1])
 
+    import typing  # noqa: F401 - what the package itself needs; beside it may lie anything
+
+    # The supervisor's own copy of this package, even if another one is installed.
+    sys.path.insert(0, sys.argv[1])
+    import firehot_server  # noqa: F401
+
+    sys.path.append(sys.path.pop(0))
     from firehot_server.template.process import main
 
     main(int(sys.argv[2]), int(sys.argv[3]))

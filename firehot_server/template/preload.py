@@ -45,6 +45,7 @@ def _preload_one(name: str, auditor: Auditor, guard: ImportGuard) -> list[Skippe
     error = _import(name)
     new = sys.modules.keys() - loaded
     if found := auditor.check():
+        _forget_package(name, new)
         return [Skipped(name, "; ".join(found), lasting=True)]
     if project := [*guard.take_refused(), *_project_modules(new, guard)]:
         # Even if it made do without: a cold start would have given it the module.
@@ -52,6 +53,14 @@ def _preload_one(name: str, auditor: Auditor, guard: ImportGuard) -> list[Skippe
     if error:
         return [Skipped(name, error, lasting=_left_traces(name, new))]
     return []
+
+
+def _forget_package(name: str, new: Iterable[str]) -> None:
+    """This process is given up anyway: let the modules that need this one show themselves, too, before the next."""
+    top = name.partition(".")[0]
+    for module in list(new):
+        if module.partition(".")[0] == top:
+            del sys.modules[module]
 
 
 def _import(name: str) -> str | None:

@@ -49,6 +49,8 @@ class WorkerJob:
     preloaded: frozenset[str]
     """The names in `sys.modules` when the template forked."""
     origins: Origins
+    env_file_error: str | None = None
+    """Why the environment is not what it should be; no app is imported then."""
 
 
 def main(channel_fd: int, lifeline_fd: int) -> None:
@@ -74,6 +76,7 @@ class Template:
         self._origins = Origins.of_interpreter(extra_third_party=[_OWN_PACKAGE])
         self._wakeup = _ChildWakeup()
         self._inbox: deque[Message] = deque()
+        self._env_file_error: str | None = None
 
     def run(self) -> WorkerJob:
         """Answer the supervisor until it is gone; in a forked worker, return its job."""
@@ -114,10 +117,17 @@ class Template:
         self._configure = message
         sys.path[:] = message.sys_path
         sys.argv[:] = message.argv
+        self._env_file_error = None
         if message.env_file:
-            from dotenv import load_dotenv
+            self._load_env_file(message.env_file)
 
-            load_dotenv(message.env_file)
+    def _load_env_file(self, path: str) -> None:
+        from dotenv import load_dotenv
+
+        try:
+            load_dotenv(path)
+        except (OSError, ValueError) as error:  # ValueError: not UTF-8
+            self._env_file_error = f"{path} cannot be loaded: {error}"
 
     def _preload(self, modules: tuple[str, ...]) -> None:
         collecting = gc.isenabled()
@@ -139,7 +149,7 @@ class Template:
         if pid:
             self._send(Forked(pid, channel=ends[:1], lifeline=ends[1:]))
             return None
-        return WorkerJob(channel, self._configure, frozenset(sys.modules), self._origins)
+        return WorkerJob(channel, self._configure, frozenset(sys.modules), self._origins, self._env_file_error)
 
     def _extend(self, message: Extend) -> None:
         pid, channel, ends = self._fork()

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from firehot_server.channel import MAX_DESCRIPTORS
 from firehot_server.messages import Connection, Handoff
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Iterator
+
+
+# Connections in one message: the kernel takes 253 descriptors, and half as many are open twice meanwhile.
+_BATCH = 64
 
 
 class Movable:
@@ -124,11 +127,13 @@ def stationary(connections: Iterable[Any]) -> list[Any]:
     return [c for c in connections if not isinstance(c, Movable) and getattr(c, "cycle", None) is not None]
 
 
-def batches(connections: list[Movable]) -> Iterator[Handoff]:
-    """Messages that carry these connections, as many in each as the kernel takes."""
-    for start in range(0, len(connections), MAX_DESCRIPTORS):
-        part = connections[start : start + MAX_DESCRIPTORS]
-        yield Handoff(
-            connections=tuple(Connection(received=c.received) for c in part),
-            sockets=tuple(c.duplicate() for c in part),
-        )
+def batches(connections: list[Movable]) -> Iterator[tuple[list[Movable], Handoff]]:
+    """Messages that carry these connections, some in each, so that few descriptors are needed at a time.
+
+    Raises:
+        OSError: this process is at its limit of open files; the connections that were not yielded cannot move.
+    """
+    for start in range(0, len(connections), _BATCH):
+        part = connections[start : start + _BATCH]
+        received = tuple(Connection(received=c.received) for c in part)
+        yield part, Handoff(received, sockets=tuple(c.duplicate() for c in part))

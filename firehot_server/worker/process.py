@@ -14,6 +14,7 @@ import uvicorn
 from uvicorn.config import WS_PROTOCOLS
 
 from firehot_server.failure.app import FailureApp
+from firehot_server.failure.report import sentence_only
 from firehot_server.messages import Begin, Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Read, Ready
 from firehot_server.output import flush_output
 from firehot_server.worker import hygiene
@@ -49,6 +50,7 @@ class Worker:
         self._link = Link(job.channel)
         self._modules: list[str] = []
         """The first-party modules that were read."""
+        self._is_debugged = False
         self._loaded: tuple[uvicorn.Config, Callable[..., None]] | None = None
 
     def run(self) -> int:
@@ -69,7 +71,7 @@ class Worker:
     def _stand_by(self) -> Begin:
         """All that can be done before it is known what changed; then wait."""
         hygiene.start_afresh()
-        hygiene.on_debugger(lambda: self._link.send(Debugging()))
+        hygiene.on_debugger(self._enter_debugger)
         watch_source_reads(self._origins.is_first_party, self._announce, BytecodeCache(self._job.configure.cache_dir))
         if self._job.configure.payload_is_plain:
             self._loaded = self._load()
@@ -77,6 +79,10 @@ class Worker:
         assert isinstance(begin, Begin)
         hygiene.forget_folders()
         return begin
+
+    def _enter_debugger(self) -> None:
+        self._is_debugged = True
+        self._link.send(Debugging())
 
     def _announce(self, module: str, path: str, digest: bytes) -> None:
         self._modules.append(module)
@@ -88,6 +94,8 @@ class Worker:
         return config, target
 
     def _live(self, begin: Begin, config: uvicorn.Config, target: Callable[..., None]) -> None:
+        if self._job.env_file_error and begin.role == "app":
+            raise AppFailed(sentence_only("The --env-file cannot be loaded", self._job.env_file_error))
         if begin.failure is not None:
             _answer_failure(config, begin.failure, begin.generation)
         server = getattr(target, "__self__", None)
@@ -103,6 +111,7 @@ class Worker:
             origins=self._origins,
             import_in_loop=begin.in_loop,
             imported=self._imported,
+            is_debugged=lambda: self._is_debugged,
             report_loaded=self._report_loaded if begin.role == "app" else _nothing,
         )
 

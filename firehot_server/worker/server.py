@@ -14,7 +14,17 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from firehot_server.failure.report import sentence_only
-from firehot_server.messages import Drain, Drained, Draining, Handoff, Hold, Message, Ready, Serve
+from firehot_server.messages import (
+    DEFAULT_DRAIN_SECONDS,
+    Drain,
+    Drained,
+    Draining,
+    Handoff,
+    Hold,
+    Message,
+    Ready,
+    Serve,
+)
 from firehot_server.worker import connections
 from firehot_server.worker.importing import AppFailed, describe, import_app
 from firehot_server.worker.lifecycle_log import capture_lifespan_errors, quiet_lifecycle
@@ -46,6 +56,8 @@ class Engine:
     import_in_loop: bool
     imported: Callable[[], None]
     """Called when the app is imported: tells the supervisor."""
+    is_debugged: Callable[[], bool]
+    """Whether the user's code has entered a debugger."""
     report_loaded: Callable[[], None]
     """Called some time after the start, and at the end: tells the supervisor which modules were imported."""
 
@@ -76,7 +88,6 @@ class EngineServer(uvicorn.Server):
     def _begin(self) -> None:
         self._wake = asyncio.Event()
         self._drain: Drain | None = None
-        self._adopting: list[Handoff] = []
         self._held = False
 
     def _prepare(self) -> None:
@@ -88,7 +99,8 @@ class EngineServer(uvicorn.Server):
 
     @property
     def _drain_seconds(self) -> float:
-        return float(self.config.timeout_graceful_shutdown or 0)
+        seconds = self.config.timeout_graceful_shutdown
+        return float(DEFAULT_DRAIN_SECONDS if seconds is None else seconds)
 
     # -- the supervisor's messages
 
@@ -98,10 +110,8 @@ class EngineServer(uvicorn.Server):
                 self._hold()
             case Drain():
                 self._begin_drain(message)
-            case Handoff() if self.started:
-                self._adopt(message)
             case Handoff():
-                self._adopting.append(message)
+                self._adopt(message)
             case _:
                 raise AssertionError(message)
 
@@ -115,12 +125,15 @@ class EngineServer(uvicorn.Server):
         if self._held:
             return
         self._held = True
-        for server in getattr(self, "servers", []):
-            server.close()
+        self._stop_accepting()
         for connection in connections.idle(self.server_state.connections):
             connection.rest()
         for connection in connections.stationary(self.server_state.connections):
             connection.shutdown()  # closes it now if it is idle, else after its response
+
+    def _stop_accepting(self) -> None:
+        for server in getattr(self, "servers", []):
+            server.close()
 
     def _begin_drain(self, message: Drain) -> None:
         self._hold()
@@ -168,11 +181,10 @@ class EngineServer(uvicorn.Server):
                 if error.code != STARTUP_FAILURE:
                     raise
                 raise AppFailed(self._startup_failure(errors)) from None
+        if self._held:
+            self._stop_accepting()  # superseded before it could serve; what it accepts now, nobody would answer
         self.engine.link.send(Ready())
         asyncio.get_running_loop().call_later(_SETTLED_SECONDS, self.engine.report_loaded)
-        for message in self._adopting:
-            self._adopt(message)
-        self._adopting.clear()
 
     def _startup_failure(self, errors: list[str]) -> Any:
         cause = self.requests.lifespan_error
@@ -207,11 +219,16 @@ class EngineServer(uvicorn.Server):
     def _hand_over(self, drain: Drain) -> list[connections.Movable]:
         """Send the idle connections to the supervisor; those that went."""
         movable = connections.idle(self.server_state.connections) if drain.handoff else []
-        for message in connections.batches(movable):
-            self.engine.link.send(message)
-        for connection in movable:
-            connection.transport.close()
-        return movable
+        moved: list[connections.Movable] = []
+        try:
+            for part, message in connections.batches(movable):
+                self.engine.link.send(message)
+                for connection in part:
+                    connection.transport.close()
+                moved += part
+        except OSError as error:
+            logger.warning("%d idle connections were closed instead of moved: %s", len(movable) - len(moved), error)
+        return moved
 
     async def _finish_requests(self, drain: Drain) -> None:
         if not self.requests.any_http:
@@ -219,9 +236,12 @@ class EngineServer(uvicorn.Server):
         busy = bool(self.server_state.tasks)
         self.engine.link.send(Draining(busy))
         if busy and not await self._tasks_within(drain.seconds):
-            await self._cancel(drain.seconds)
+            if drain.handoff and self.engine.is_debugged():
+                await self._tasks_within(None)  # a person is at a breakpoint: no deadline but the server's own end
+            else:
+                await self._cancel(drain.seconds)
 
-    async def _tasks_within(self, seconds: float) -> bool:
+    async def _tasks_within(self, seconds: float | None) -> bool:
         """Wait for running requests and background tasks; True when none is left."""
         tasks = list(self.server_state.tasks)
         if tasks:

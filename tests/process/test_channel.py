@@ -83,7 +83,7 @@ def pump(sender, receiver):
     "message",
     [
         Configure(("/a", "/b"), ("firehot-uvicorn", "ä"), b"\0payload\xff", ""),
-        Preload(("numpy", "pandas"), final=False),
+        Preload(("numpy", "pandas")),
         Preloaded((Skipped("grpc", "it left a thread running", lasting=True),), 512),
         Begin(3, role="failure", failure=sentence_only("SyntaxError", "Mend it."), in_loop=True),
         Exited(1234, 9),

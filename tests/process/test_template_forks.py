@@ -138,6 +138,14 @@ def test_forks_asked_for_at_once_are_all_answered(world, template):
     assert sorted(processes.children(template.pid)) == sorted(worker.pid for worker in workers)
 
 
+def test_a_worker_blocks_and_ignores_what_a_fresh_interpreter_does(world, template):
+    """What a template ignores, and what was blocked while it started, is its own; programs would inherit it."""
+    lines = "[line for line in open('/proc/self/status') if line.startswith(('SigBlk', 'SigIgn'))]"
+    cold = processes.run_python("-c", f"print(''.join({lines}))")
+    assert template.run_in_worker("import os\n" + world.note("masks", lines) + EXIT) == 0
+    assert "".join(world.read("masks")).strip() == cold.strip()
+
+
 def test_a_worker_has_no_descriptor_of_others(world, template):
     """Its channel, its lifeline, and nothing of the template or of its siblings."""
     siblings = [template.fork() for _ in range(3)]

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,8 @@ from firehot_server.messages import Preload, Preloaded, Preloading
 from tests.support.templates import running
 
 PRELUDE = "import _thread, asyncio, ctypes, os, signal, socket, subprocess, sys, threading, time\n"
+NUMPY = importlib.util.find_spec("numpy")
+OPENBLAS = sorted(map(str, Path(NUMPY.origin).parents[1].glob("numpy.libs/*openblas*"))) if NUMPY else []
 # No file of the size of the process, wherever the system would put it.
 NO_CORE = "import resource\nresource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
 
@@ -321,7 +324,7 @@ def test_a_descriptor_that_was_moved_is_no_new_one(world, template):
     assert template.skipped("first", "second") == {}
 
 
-@pytest.mark.skipif(importlib.util.find_spec("numpy") is None, reason="NumPy is not installed")
+@pytest.mark.skipif(NUMPY is None, reason="NumPy is not installed")
 @pytest.mark.parametrize("threads", ["1", "2", "8", None])
 def test_numpy_is_preloaded(world, threads):
     """OpenBLAS's pool survives forks: its threads are allowed, and the copies can multiply."""
@@ -333,15 +336,34 @@ def test_numpy_is_preloaded(world, threads):
         assert world.read("product") == 300
 
 
-@pytest.mark.parametrize("module", ["pandas", "scipy.linalg", "scipy.stats"])
-def test_what_builds_on_numpy_is_preloaded(template, module):
-    """Each may bring a pool of its own."""
-    if importlib.util.find_spec(module.partition(".")[0]) is None:
-        pytest.skip(f"{module} is not installed")
-    assert template.skipped(module) == {}
+@pytest.mark.parametrize(
+    "modules",
+    [
+        ("pandas",),
+        ("scipy.linalg",),
+        ("scipy.stats",),
+        ("numpy", "scipy", "scipy.special"),
+        ("scipy", "scipy.ndimage", "scipy.fft", "scipy.optimize"),
+    ],
+    ids=" ".join,
+)
+def test_what_builds_on_numpy_is_preloaded(template, modules):
+    """Each may bring a pool of its own, whichever of its modules loads it."""
+    for package in {module.partition(".")[0] for module in modules}:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    assert template.skipped(*modules) == {}
 
 
-@pytest.mark.skipif(importlib.util.find_spec("numpy") is None, reason="NumPy is not installed")
+@pytest.mark.skipif(not OPENBLAS, reason="there is no NumPy with an OpenBLAS of its own")
+def test_openblas_is_allowed_to_whoever_loads_it(world, template):
+    """OpenCV, for one, brings its own."""
+    install(world, "vision", f"kept = ctypes.CDLL({OPENBLAS[0]!r})")
+    install(world, "native", "_thread.start_new_thread(time.sleep, (10**6,))")
+    assert set(template.skipped("vision", "native")) == {"native"}
+
+
+@pytest.mark.skipif(NUMPY is None, reason="NumPy is not installed")
 @pytest.mark.parametrize("threads", ["1", None])
 def test_the_allowance_for_numpy_is_for_numpy(world, threads):
     """Another module's native thread is noticed beside it, whether or not OpenBLAS started any of its own."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from firehot_server.config import DEFAULT_DRAIN_SECONDS, Settings, cache_folder
+from firehot_server.config import Settings, cache_folder
+from firehot_server.messages import DEFAULT_DRAIN_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -400,9 +400,9 @@ def test_what_is_no_file_has_no_digest(project, name):
 def test_a_file_that_cannot_be_read_has_a_digest_of_its_own(project, monkeypatch):
     """It is there: that is a change for whoever could read it."""
 
-    def refuse(path):
+    def refuse(path, *_):
         raise PermissionError(path)
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    monkeypatch.setattr("os.open", refuse)
 
     assert digest_of(project.path("app.py")) == b""

@@ -774,7 +774,8 @@ def test_workers_that_ended_by_themselves_add_nothing_to_the_crashes():
     number = play.machine.serving.number
 
     assert not [action for action in end_by_itself(play, number) if isinstance(action, ReportFailure)]
-    assert [action for action in play(Exited(number + 1, KILLED)) if isinstance(action, ReportFailure)]
+    actions = play(Exited(number + 1, KILLED), after=SETTLE_SECONDS)
+    assert [action for action in actions if isinstance(action, ReportFailure)]
 
 
 def test_an_exit_with_status_0_unasked_is_a_crash():
@@ -785,7 +786,27 @@ def test_an_exit_with_status_0_unasked_is_a_crash():
         for event in (Forked(number + 1), Imported(number + 1), Ready(number + 1)):
             play(event)
 
-    assert [action for action in play(Exited(CRASH_LIMIT, 0)) if isinstance(action, ReportFailure)]
+    actions = play(Exited(CRASH_LIMIT, 0), after=SETTLE_SECONDS)
+    assert [action for action in actions if isinstance(action, ReportFailure)]
+
+
+def test_an_old_worker_that_ends_by_itself_during_a_reload_is_no_crash():
+    """It is not replaced, for the new code is on its way; it is neither logged as an error nor counted."""
+    play = Play(*events_of("serving"), CHANGED, Forked(2), Drained(1))
+
+    assert not [a for a in play(Exited(1, 0)) if isinstance(a, Report) and a.level == "error"]
+    for event in (Imported(2), Ready(2)):
+        play(event)
+    for number in range(2, CRASH_LIMIT + 1):
+        assert fork(number + 1, number + 1)[0] in crash(play, number, after=0.1)
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_worker_that_ends_by_itself_has_a_deadline_too(busy):
+    """If its lifespan shutdown hangs, nobody accepts: without a deadline the server would be silent until an edit."""
+    actions = Play(*events_of("serving"))(Draining(1, busy=busy))
+
+    assert SetTimer(timer("drain", 1), DRAIN + GRACE_SECONDS) in actions
 
 
 def test_an_edit_gives_a_crashing_app_another_chance():
@@ -1010,3 +1031,12 @@ def test_the_new_worker_does_not_wait_for_a_debugged_one():
     play = Play(*events_of("serving"), CHANGED, Forked(2), Imported(2), Debugged(1))
 
     assert TellServe(2) in play(TimerExpired(timer("ack", 1)))
+
+
+def test_a_debugged_worker_that_waited_for_the_old_one_has_no_deadline_either():
+    """A person who stopped in the import and steps on into the lifespan startup is not thrown out."""
+    play = Play(*events_of("reimporting"), Debugged(2), Imported(2))
+    actions = play(Drained(1))
+
+    assert TellServe(2) in actions
+    assert SetTimer(timer("startup", 2), STARTUP) not in actions

@@ -97,6 +97,7 @@ class World:
             getattr(self, f"do_{type(action).__name__}")(action)
         self._note_surrender(before, actions)
         self.is_sound = True
+        return actions
 
     def _note_surrender(self, before, actions):
         """Only where the failure page itself cannot be served may the machine wait for an edit, and it says so."""
@@ -263,7 +264,23 @@ class World:
 
     def exits(self, process, status=0):
         del self.processes[process.number]
-        self.feed(ev.Exited(process.number, status))
+        was_alone = self.machine.serving is not None and self.machine.candidate is None
+        served = was_alone and self.machine.serving.number == process.number
+        deaths = len(self.machine._deaths)
+        actions = self.feed(ev.Exited(process.number, status))
+        if served and not self.machine.stopping:
+            self._check_ending(process, actions, deaths)
+
+    def _check_ending(self, process, actions, deaths):
+        """The one that served is gone: unless it had drained, that is a death."""
+        has_drained = process.drains_unasked and process.stage == "ending"
+        levels = {action.level for action in actions if isinstance(action, ac.Report)}
+        if has_drained:
+            assert levels == {"info"}
+            assert len(self.machine._deaths) == deaths, "no death is counted"
+        else:
+            assert self.machine._deaths[-1] == self.now, "whatever its status"
+            assert "info" not in levels
 
     def next_steps(self, process):
         """What this worker may do or say now, well or badly."""
