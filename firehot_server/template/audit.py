@@ -19,8 +19,8 @@ from pathlib import Path
 
 # These libraries re-create their thread pool in the child (pthread_atfork).
 FORK_SAFE_LIBRARIES = ("openblas",)
-# The packages that load them.
-FORK_SAFE_OWNERS = frozenset({"numpy", "scipy", "scipy.linalg"})
+# What decides the size of such a pool, before the number of processors does.
+_POOL_SIZES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 
 # A suspicious module is looked at again, so often, and each time after so much longer (seconds).
 _ATTEMPTS = 5
@@ -69,31 +69,28 @@ class Auditor:
 
     def __init__(self) -> None:
         self._last = Snapshot.take()
-        self._owners = sys.modules.keys() & FORK_SAFE_OWNERS
         self._pools = _count_fork_safe_pools()
 
     def check(self) -> tuple[str, ...]:
         """What appeared since the last check that forbids a fork; empty when it is safe."""
-        before = self._last
-        allowed = self._newly_allowed()
+        before, self._last = self._last, Snapshot.take()
+        allowed = self._newly_allowed(before)
         for attempt in range(_ATTEMPTS):
-            self._last = Snapshot.take()
             found = findings(before, self._last, allowed_threads=allowed)
             if not found:
                 break
             # A joined thread needs a moment to leave the kernel, and a dropped socket may wait for the collector.
             gc.collect()
             time.sleep(_ATTEMPT_SECONDS * attempt)
+            self._last = Snapshot.take()
         return found
 
-    def _newly_allowed(self) -> int:
-        """How many threads the pools may hold that were loaded since the last check."""
-        owners = sys.modules.keys() & FORK_SAFE_OWNERS
-        if owners == self._owners:
+    def _newly_allowed(self, before: Snapshot) -> int:
+        """How many threads the pools hold that were loaded since they were last counted."""
+        if self._last.native_threads <= before.native_threads:
             return 0  # spares reading the memory map, the costly part of a check
-        self._owners = owners
         known, self._pools = self._pools, _count_fork_safe_pools()
-        return (self._pools - known) * max((os.cpu_count() or 1) - 1, 0)
+        return (self._pools - known) * _threads_per_pool()
 
 
 def findings(before: Snapshot, after: Snapshot, *, allowed_threads: int) -> tuple[str, ...]:
@@ -138,6 +135,14 @@ def _count_fork_safe_pools() -> int:
         return 0
     libraries = {line.rpartition("/")[2] for line in maps.splitlines() if ".so" in line}
     return sum(any(known in library for known in FORK_SAFE_LIBRARIES) for library in libraries)
+
+
+def _threads_per_pool() -> int:
+    """Beside the main thread, which works along."""
+    for name in _POOL_SIZES:
+        if os.environ.get(name, "").isdecimal():
+            return max(int(os.environ[name]) - 1, 0)
+    return max((os.cpu_count() or 1) - 1, 0)
 
 
 def _open_descriptors() -> dict[int, str]:

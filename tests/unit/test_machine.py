@@ -298,7 +298,6 @@ TABLE = [
             *fork(2, 2),
         ],
     ),
-    ("serving", Draining(1, busy=False), cancel(1, "ack")),
     ("serving", Drained(1), []),
     *(
         (
@@ -939,6 +938,17 @@ def test_a_failure_page_that_hangs_does_not_replace_the_failure_it_shows():
     actions = play(TimerExpired(timer("startup", 2)), after=STARTUP)
 
     assert not [action for action in actions if isinstance(action, ReportFailure)]
+
+
+def test_the_failure_of_old_code_is_not_shown_for_the_new():
+    """The new code hung, and so did its failure page; then the old worker, which still held, failed."""
+    play = Play(*events_of("reimporting"))
+    for number in (2, 3):
+        play(TimerExpired(timer("startup", number)), after=STARTUP)
+    actions = play(Failed(1, BROKEN))
+
+    assert not [action for action in actions if isinstance(action, ReportFailure)]
+    assert [action for action in actions if isinstance(action, ForkWorker)], "the new code gets another try"
 
 
 def test_a_hopeless_template_does_not_end_a_server_that_serves():

@@ -258,8 +258,6 @@ class World:
     def drains_unasked(self, process):
         """--limit-max-requests, or a SIGTERM for it alone."""
         process.drains_unasked = True
-        if process.end in ("silent", "hangs in its lifespan shutdown"):
-            process.end = "idle"
         self.acknowledges(process, busy=process.end == "busy")
 
     def exits(self, process, status=0):
@@ -268,7 +266,7 @@ class World:
         served = was_alone and self.machine.serving.number == process.number
         deaths = len(self.machine._deaths)
         actions = self.feed(ev.Exited(process.number, status))
-        if served and not self.machine.stopping:
+        if served and not self.machine.stopping and not self.machine.finished:
             self._check_ending(process, actions, deaths)
 
     def _check_ending(self, process, actions, deaths):
