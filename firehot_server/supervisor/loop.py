@@ -9,7 +9,8 @@ import signal
 import sys
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import cloudpickle
 import uvicorn
@@ -17,6 +18,7 @@ from uvicorn.config import LOGGING_CONFIG
 
 from firehot_server.config import Settings, cache_folder
 from firehot_server.discovery.origin import Origins
+from firehot_server.location import PACKAGE
 from firehot_server.messages import (
     DEFAULT_DRAIN_SECONDS,
     Begin,
@@ -77,7 +79,15 @@ _WATCH_SECONDS = 0.2
 # How long a file may stay empty between being truncated and being written, in seconds.
 _HALF_WRITTEN_SECONDS = 0.03
 
-Alarm = ac.Timer | str
+
+@dataclass(frozen=True, slots=True)
+class ExitReport:
+    """A template is to report how this worker, whose channel is closed, has ended."""
+
+    worker: int
+
+
+Alarm = ac.Timer | ExitReport | Literal["preload", "watch", "stand-by", "settled"]
 
 
 class Supervisor:
@@ -107,7 +117,7 @@ class Supervisor:
         self._settings = settings
         self._path = path
         self._folder = os.getcwd()
-        self._origins = Origins.of_interpreter(extra_third_party=[os.path.dirname(os.path.dirname(__file__))])
+        self._origins = Origins.of_interpreter(extra_third_party=[str(PACKAGE)])
         drain = config.timeout_graceful_shutdown
         self._machine = Machine(
             drain_seconds=DEFAULT_DRAIN_SECONDS if drain is None else drain,
@@ -131,13 +141,16 @@ class Supervisor:
             self._origins,
             path,
         )
-        self._templates = Templates(
+        self._templates = self._make_templates(template)
+
+    def _make_templates(self, first: TemplateProcess) -> Templates:
+        return Templates(
             self._switchboard,
             self._preloads,
-            server_stack(config, path),
+            server_stack(self._config, self._path),
             self._progress,
-            template,
-            preload_timeout=settings.preload_timeout,
+            first,
+            preload_timeout=self._settings.preload_timeout,
             emit=self._feed,
             on_forked=self._worker_forked,
             on_exited=self._child_exited,
@@ -314,7 +327,7 @@ class Supervisor:
     def _channel_closed(self, worker: WorkerProcess) -> None:
         worker.cut()
         if self._templates.owns(worker.template):
-            self._set_alarm(f"exit {worker.number}", _EXIT_REPORT_SECONDS)
+            self._set_alarm(ExitReport(worker.number), _EXIT_REPORT_SECONDS)
         else:
             self._worker_gone(worker, None)
 
@@ -327,7 +340,7 @@ class Supervisor:
     def _worker_gone(self, worker: WorkerProcess, status: int | None) -> None:
         if self._workers.pop(worker.number, None) is None:
             return
-        self._alarms.cancel(f"exit {worker.number}")
+        self._alarms.cancel(ExitReport(worker.number))
         self._switchboard.release(worker)
         self._feed(ev.Exited(worker.number, status))
 
@@ -401,18 +414,19 @@ class Supervisor:
 
     def _ring(self) -> None:
         for name in self._alarms.pop_due(time.monotonic()):
-            if isinstance(name, ac.Timer):
-                self._feed(ev.TimerExpired(name))
-            elif name == "preload":
-                self._templates.expire()
-            elif name == "watch":
-                self._update_watch(now=True)
-            elif name == "stand-by":
-                self._templates.prepare()
-            elif name == "settled":
-                self._settled()
-            else:
-                self._exit_unreported(int(name.rpartition(" ")[2]))
+            match name:
+                case ac.Timer():
+                    self._feed(ev.TimerExpired(name))
+                case ExitReport():
+                    self._exit_unreported(name.worker)
+                case "preload":
+                    self._templates.expire()
+                case "watch":
+                    self._update_watch(now=True)
+                case "stand-by":
+                    self._templates.prepare()
+                case "settled":
+                    self._settled()
 
     def _exit_unreported(self, number: int) -> None:
         worker = self._workers.get(number)

@@ -9,7 +9,6 @@ import signal
 import sys
 from collections import deque
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firehot_server import lifeline
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
 # How long the supervisor may take to read what this process says, in seconds.
 _SEND_SECONDS = 30.0
-# This package is not the project, even where it is installed editable.
-_OWN_PACKAGE = str(Path(__file__).parents[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ class Template:
         self._channel = channel
         self._lifeline_fd = lifeline_fd
         self._configure = Configure((), (), b"", "")
-        self._origins = Origins.of_interpreter(extra_third_party=[_OWN_PACKAGE])
+        self._origins = Origins.of_interpreter(extra_third_party=[str(PACKAGE)])
         self._wakeup = _ChildWakeup()
         self._inbox: deque[Message] = deque()
         self._env_file_error: str | None = None
