@@ -15,6 +15,7 @@ from firehot_server import lifeline
 from firehot_server.channel import Channel
 from firehot_server.discovery.origin import Origins
 from firehot_server.errors import ChannelClosed
+from firehot_server.location import PACKAGE
 from firehot_server.messages import (
     IGNORED_SIGNALS,
     Configure,
