@@ -327,6 +327,10 @@ class Machine:
         if self.candidate is not None:
             self._do(Report("error", f"The worker of generation {worker.generation} failed: {failure.headline}"))
             return
+        if worker.generation < self.generation:  # the newer code, and its page, came to nothing: try it again
+            self._do(Report("error", f"The worker of generation {worker.generation} failed: {failure.headline}"))
+            self._replace(worker, now)
+            return
         if worker.role == "failure":
             self._do(Report("error", f"The page that shows the failure failed as well: {failure.headline}"))
             return

@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firehot_server import lifeline
 from firehot_server.channel import Channel
+from firehot_server.location import PACKAGE
 from firehot_server.messages import IGNORED_SIGNALS
 from firehot_server.supervisor.ending import ending
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _REAP_SECONDS = 5.0
 # How long a process that has closed its channel may take to be gone, in seconds.
 _EXIT_SECONDS = 0.5
-_PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(slots=True, eq=False)
@@ -95,8 +94,8 @@ def spawn_template(environment: Mapping[str, str]) -> TemplateProcess:
     command = [
         sys.executable,
         *_interpreter_flags(),
-        str(_PACKAGE / "template"),
-        str(_PACKAGE.parent),
+        str(PACKAGE / "template"),
+        str(PACKAGE.parent),
         str(theirs.fileno()),
         str(read_end),
     ]

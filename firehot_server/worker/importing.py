@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn.config
@@ -13,13 +12,14 @@ import uvicorn.importer
 from uvicorn.importer import ImportFromStringError, import_from_string
 
 from firehot_server.failure.report import Failure, capture, sentence_only
+from firehot_server.location import PACKAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from firehot_server.discovery.origin import Origins
 
-_PACKAGE = str(Path(__file__).parents[1]) + "/"
+_PACKAGE = f"{PACKAGE}/"
 _IMPORTERS = frozenset({importlib.__file__, uvicorn.importer.__file__, uvicorn.config.__file__})
 _NO_LOOP = ("no running event loop", "no current event loop")
 

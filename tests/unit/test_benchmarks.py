@@ -221,9 +221,7 @@ def test_the_check_names_what_falls_short(ours, expected):
 
 def test_a_demand_on_a_peer_that_was_not_measured_falls_short():
     """Silence would look like success."""
-    shortfalls = check.reload_shortfalls(
-        "small", [reload_row("firehot", 20.0)], [Demand(None, "uvicorn", 20.0)]
-    )
+    shortfalls = check.reload_shortfalls("small", [reload_row("firehot", 20.0)], [Demand(None, "uvicorn", 20.0)])
 
     assert list(shortfalls) == ["reload small: unknown times uvicorn, wanted 20"]
 
@@ -276,9 +274,7 @@ def test_an_atomic_edit_replaces_the_file_and_another_one_keeps_it(tmp_path):
     path = tmp_path / apps.SMALL.edited
     with path.open(encoding="utf-8") as original:  # held open, so that its inode cannot be used again
         inode = path.stat().st_ino
-        in_place, atomic = (
-            next(e for e in map(apps.Edit, range(1, 5)) if e.atomic is way) for way in (False, True)
-        )
+        in_place, atomic = (next(e for e in map(apps.Edit, range(1, 5)) if e.atomic is way) for way in (False, True))
 
         in_place.save(apps.SMALL, tmp_path)
         assert path.stat().st_ino == inode

@@ -98,9 +98,7 @@ def test_third_party_modules_of_one_file(project, source, third_party):
 
 
 def test_stdlib_modules_are_listed_apart_without_built_in_and_frozen_ones(project):
-    project.write(
-        {"app.py": "import sys, os.path, json.decoder, time\nfrom email import message\nimport json"}
-    )
+    project.write({"app.py": "import sys, os.path, json.decoder, time\nfrom email import message\nimport json"})
     found = project.reach()
     assert found.stdlib == ("json.decoder", "email.message")
     assert found.third_party == ()
@@ -131,9 +129,7 @@ def test_the_order_is_that_of_a_real_import(project):
 
 
 def test_who_asked_first_is_remembered(project):
-    project.write(
-        {"app.py": "import models\n\nimport fastapi", "models.py": "\nimport fastapi, sqlalchemy.orm\n"}
-    )
+    project.write({"app.py": "import models\n\nimport fastapi", "models.py": "\nimport fastapi, sqlalchemy.orm\n"})
     models = str(project.root / "models.py")
     assert project.reach().requested_by == {"fastapi": (models, 2), "sqlalchemy.orm": (models, 2)}
 

@@ -142,9 +142,7 @@ def test_waiting_ends_when_the_client_goes(path, root_path):
     start, comment, end = answer(http(path, root_path=root_path), request, {"type": "http.disconnect"})
 
     assert start["status"] == 200
-    assert {NO_STORE, (b"content-type", b"text/event-stream"), (b"x-firehot-failure", b"7")} == set(
-        start["headers"]
-    )
+    assert {NO_STORE, (b"content-type", b"text/event-stream"), (b"x-firehot-failure", b"7")} == set(start["headers"])
     assert comment["body"].startswith(b":")
     assert comment["more_body"]
     assert end == {"type": "http.response.body", "body": b""}

@@ -230,9 +230,7 @@ def test_the_failing_frame_comes_first():
 
 def test_without_first_party_frames_the_innermost_leads():
     """If none of the code is the user's, the place that raised is shown large."""
-    page = page_of(
-        failure(frame("/lib/a.py", first_party=False), frame("/lib/b.py", first_party=False), traceback="")
-    )
+    page = page_of(failure(frame("/lib/a.py", first_party=False), frame("/lib/b.py", first_party=False), traceback=""))
 
     assert page.text.index("/lib/b.py:2") < page.text.index("Called from") < page.text.index("/lib/a.py:2")
 
@@ -240,9 +238,7 @@ def test_without_first_party_frames_the_innermost_leads():
 @pytest.mark.parametrize(
     ("line", "columns", "marked", "carets"),
     [
-        pytest.param(
-            "def f()", (7, 8), 'def f()\n</span><span class="failed', "       ^\n", id="past the end"
-        ),
+        pytest.param("def f()", (7, 8), 'def f()\n</span><span class="failed', "       ^\n", id="past the end"),
         pytest.param("\tx = = 1", (5, 6), "\tx = <mark>=</mark> 1\n", "\t    ^\n", id="after a tab"),
         pytest.param("x = <b>", (4, 7), "x = <mark>&lt;b&gt;</mark>\n", "    ^^^\n", id="several"),
     ],

@@ -39,9 +39,7 @@ def write(project: Path, **sources: str | bytes) -> None:
     importlib.invalidate_caches()
 
 
-def describe(
-    error: BaseException, first_party: str = "", hide: Callable[[str], bool] | None = None
-) -> Failure:
+def describe(error: BaseException, first_party: str = "", hide: Callable[[str], bool] | None = None) -> Failure:
     return capture(
         error,
         is_first_party=lambda path: path.startswith(first_party),
@@ -91,9 +89,7 @@ def test_an_exception_becomes_headline_frames_and_text(project: Path) -> None:
         ("deep.py", 5, "<module>"),
         ("deep.py", 2, "compute"),
     ]
-    assert failure.frames[-1].excerpt == Excerpt(
-        1, ("def compute():", "    return 1 / 0", "", "", "compute()")
-    )
+    assert failure.frames[-1].excerpt == Excerpt(1, ("def compute():", "    return 1 / 0", "", "", "compute()"))
     assert failure.frames[-1].columns == (11, 16)
     assert failure.traceback.startswith("Traceback (most recent call last):\n")
     assert failure.traceback.endswith("ZeroDivisionError: division by zero\n")
@@ -246,10 +242,7 @@ def test_an_exit_outside_an_import_has_its_own_sentence(project: Path) -> None:
 
     failure = describe(caught(app.start), str(project))
 
-    assert (
-        failure.sentence
-        == "The app called sys.exit(1) while it was starting, in app.py line 5; remove the call."
-    )
+    assert failure.sentence == "The app called sys.exit(1) while it was starting, in app.py line 5; remove the call."
 
 
 @pytest.mark.parametrize(
@@ -277,9 +270,7 @@ def test_the_frames_are_of_the_exception_to_mend(project: Path, source: str, lin
 def test_a_cause_inside_a_library_is_not_what_to_mend(project: Path, tmp_path: Path) -> None:
     """A library's public exception, raised from an internal one, is shown where the user's code met it."""
     write(project, app="import library\n\nlibrary.get()\n")
-    source = (
-        "def get():\n    try:\n        {}['x']\n    except KeyError as e:\n        raise ValueError from e\n"
-    )
+    source = "def get():\n    try:\n        {}['x']\n    except KeyError as e:\n        raise ValueError from e\n"
     write(project, library=source)
 
     failure = describe(error_of("app"), str(project / "app.py"))

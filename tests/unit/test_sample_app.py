@@ -201,9 +201,7 @@ def test_api_names_every_invalid_field(client, change, fields):
     assert client.get("/api/sightings", params={"limit": 1}).json() == before
 
 
-@pytest.mark.parametrize(
-    ("body", "status"), [(b"{", 400), (b"\xff", 400), (b"", 400), (b"[]", 422), (b"null", 422)]
-)
+@pytest.mark.parametrize(("body", "status"), [(b"{", 400), (b"\xff", 400), (b"", 400), (b"[]", 422), (b"null", 422)])
 def test_api_refuses_bodies_that_are_no_object(client, body, status):
     """What is not JSON is a 400, JSON of another shape a 422, both with a message."""
     answer = client.post("/api/sightings", content=body)
@@ -211,9 +209,7 @@ def test_api_refuses_bodies_that_are_no_object(client, body, status):
     assert answer.json()["error"].startswith("The body ")
 
 
-@pytest.mark.parametrize(
-    "query", ["/api/sightings?limit=0", "/api/sightings?limit=x", "/api/trends?window=29"]
-)
+@pytest.mark.parametrize("query", ["/api/sightings?limit=0", "/api/sightings?limit=x", "/api/trends?window=29"])
 def test_api_refuses_numbers_out_of_range(client, query):
     """A query parameter that makes no sense is a 422 that says what would."""
     answer = client.get(query)
