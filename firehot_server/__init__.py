@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from firehot_server.errors import FirehotError
-    from firehot_server.run import run
+    from firehot_server.launch import run
     from firehot_server.supervisor.reload import FirehotReload
 
 __all__ = ["FirehotError", "FirehotReload", "run"]
@@ -14,7 +14,7 @@ __all__ = ["FirehotError", "FirehotReload", "run"]
 _HOMES = {
     "FirehotError": "firehot_server.errors",
     "FirehotReload": "firehot_server.supervisor.reload",
-    "run": "firehot_server.run",
+    "run": "firehot_server.launch",
 }
 
 

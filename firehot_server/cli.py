@@ -15,7 +15,7 @@ import click
 import uvicorn
 
 from firehot_server.config import Settings
-from firehot_server.run import reloading_with
+from firehot_server.launch import reloading_with
 
 # Not `from uvicorn.main import main`'s module by attribute: in the package, `uvicorn.main` is the command itself.
 _command: click.Command = importlib.import_module("uvicorn.main").main

@@ -32,6 +32,8 @@ class Movable:
     """Asks, at this very moment, whether the supervisor wants new requests to wait for new code."""
     received: bytes = b""
     """Bytes of a request whose head is not complete yet."""
+    brought: bytes = b""
+    """What an earlier process received of a request: it comes before anything that this process reads."""
     _has_unknown_rest = False
     """The parser holds the beginning of a request that came in one piece with the one before."""
 
@@ -52,6 +54,8 @@ class Movable:
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)  # type: ignore[misc]
+        if self.brought:
+            self.data_received(self.brought)
         if self.is_held():
             transport.pause_reading()
 

@@ -152,18 +152,21 @@ class EngineServer(uvicorn.Server):
     async def _adopt_one(self, sock: socket.socket, received: bytes) -> None:
         loop = asyncio.get_running_loop()
         sock.setblocking(False)
-        _, protocol = await loop.connect_accepted_socket(self._create_protocol, sock)
-        if received:
+        _, protocol = await loop.connect_accepted_socket(lambda: self._create_protocol(received), sock)
+        if received and not isinstance(protocol, connections.Movable):
             protocol.data_received(received)
 
-    def _create_protocol(self) -> asyncio.Protocol:
+    def _create_protocol(self, received: bytes) -> asyncio.Protocol:
         create = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
-        return create(
+        protocol = create(
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,
             _loop=asyncio.get_running_loop(),
         )
+        if isinstance(protocol, connections.Movable):
+            protocol.brought = received
+        return protocol
 
     # -- uvicorn's steps
 

@@ -1,6 +1,7 @@
 """Saves are served, and only saves that matter."""
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -179,6 +180,18 @@ def test_sighup_reloads_now(serve):
     server.wait_log(r"Reloaded in .*: SIGHUP \(generation 2\)")
 
 
+def test_a_broken_env_file_is_a_failure_and_heals(serve, project):
+    """A file that cannot be read says so, and ends nothing."""
+    project.write("service.py", "import os\nTEXT = os.environ.get('A', '-')\n")
+    path = project.write("values.env", "A=1\n")
+    server = serve("--env-file", "values.env")
+    path.write_bytes(b"A=\xe9\n")
+    until(lambda: server.get().status_code == 500, "the failure")
+    assert "values.env cannot be loaded" in server.get().text
+    path.write_text("A=2\n")
+    until(lambda: server.get().text == "2", "the mended file")
+
+
 def test_an_env_file_is_read_again(serve, project):
     """A change of --env-file starts a new interpreter: changed values show, removed keys are gone."""
     project.write("service.py", "import os\nTEXT = os.environ.get('A', '-') + os.environ.get('B', '-')\n")
@@ -200,6 +213,61 @@ def test_a_file_between_truncation_and_writing_is_never_served(serve, project):
             until(lambda b=begun: time.monotonic() - b > 0.015, "a slow disk")
             file.write(f"TEXT = '{number}'\n")
         until(lambda n=number: server.text() == str(n), f"version {number}")
+
+
+def test_a_folder_replaced_in_one_go_is_still_watched(serve, project):
+    """As by a code generator: removed and made again before anybody looked."""
+    project.write("generated/code.py", "TEXT = '0'\n")
+    project.write("service.py", "from generated.code import TEXT\n")
+    server = serve()
+    for number in range(1, 6):
+        shutil.rmtree(project.folder / "generated")
+        project.write("generated/code.py", f"TEXT = '{number}'\n")
+        until(lambda n=number: server.get().text == str(n), f"version {number}")
+
+
+def test_what_lies_beside_the_code_is_not_opened(serve, project):
+    """A pipe without a writer would hold up whoever opens it."""
+    server = serve()
+    os.mkfifo(project.folder / "pipe")
+    os.mkfifo(project.folder / "pipe.py")
+    project.say("two")
+    server.wait_generation(2)
+    assert server.text() == "two"
+
+
+def test_a_removed_working_directory_is_survived(serve, project, tmp_path):
+    """The server goes on, with what it has."""
+    project.write("elsewhere.txt", "")
+    server = serve()
+    project.folder.rename(tmp_path / "moved")
+    shutil.rmtree(tmp_path / "moved")
+    until(lambda: server.get().status_code == 500, "the failure")
+
+
+def test_saves_faster_than_reloads_lose_no_connection(serve, project):
+    """A worker that is superseded while it starts hands on what it has accepted."""
+    server = serve("--no-access-log")
+    answers, begun = [], []
+
+    def ask():
+        try:
+            answers.append(httpx.get(server.url, timeout=30).status_code)
+        except httpx.HTTPError as error:
+            answers.append(repr(error))
+
+    for number in range(40):
+        project.replace("service.py", f"TEXT = '{number}a'\n")
+        pause = time.monotonic() + 0.005 + number % 10 / 1000
+        until(lambda p=pause: time.monotonic() > p, "a moment")
+        project.replace("service.py", f"TEXT = '{number}b'\n")
+        for _ in range(3):
+            begun.append(threading.Thread(target=ask))
+            begun[-1].start()
+        until(lambda n=number: server.text() == f"{n}b", f"version {number}")
+    for thread in begun:
+        thread.join(30)
+    assert set(answers) == {200}
 
 
 def test_a_hundred_reloads_lose_no_request(serve, project):

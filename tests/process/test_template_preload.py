@@ -374,6 +374,19 @@ def test_the_allowance_for_numpy_is_for_numpy(world, threads):
         assert "1 native thread" in skipped["native"].reason
 
 
+@pytest.mark.skipif(NUMPY is None, reason="NumPy is not installed")
+def test_the_allowance_is_for_the_processors_that_may_be_used(world):
+    """Bound to one processor (a container may be), OpenBLAS starts no thread, so none is allowed."""
+    install(world, "native", "_thread.start_new_thread(time.sleep, (10**6,))")
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(processors)})
+    try:
+        with running(world, OPENBLAS_NUM_THREADS=None, OMP_NUM_THREADS=None) as template:
+            assert set(template.skipped("numpy", "native")) == {"native"}
+    finally:
+        os.sched_setaffinity(0, processors)
+
+
 # ---------------------------------------------------------------- output
 
 

@@ -136,7 +136,8 @@ def test_the_project_is_out_of_reach_while_the_template_starts(shadows, path_var
 def test_a_project_on_pythonpath_is_out_of_reach_while_the_template_starts(world):
     """PYTHONPATH often names the project: its `random.py`, however faithful, is not run in the template."""
     world.write("random.py", inspect.getsource(random) + world.note("random", "1"))
-    with running(world, PYTHONPATH=str(world.project)) as template:
+    # Without coverage, which starts in every interpreter and imports `random` itself.
+    with running(world, PYTHONPATH=str(world.project), COVERAGE_PROCESS_CONFIG=None) as template:
         template.preload()
     assert not world.has("random")
 
