@@ -142,7 +142,13 @@ def _threads_per_pool() -> int:
     for name in _POOL_SIZES:
         if os.environ.get(name, "").isdecimal():
             return max(int(os.environ[name]) - 1, 0)
-    return max((os.cpu_count() or 1) - 1, 0)
+    return max(_usable_processors() - 1, 0)
+
+
+def _usable_processors() -> int:
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))  # fewer than there are, in a container
+    return os.cpu_count() or 1
 
 
 def _open_descriptors() -> dict[int, str]:
