@@ -146,9 +146,8 @@ def _threads_per_pool() -> int:
 
 
 def _usable_processors() -> int:
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))  # fewer than there are, in a container
-    return os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS; fewer than there are, in a container
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _open_descriptors() -> dict[int, str]:
