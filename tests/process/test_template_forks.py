@@ -143,7 +143,7 @@ def test_a_worker_blocks_and_ignores_what_a_fresh_interpreter_does(world, templa
     lines = "[line for line in open('/proc/self/status') if line.startswith(('SigBlk', 'SigIgn'))]"
     cold = processes.run_python("-c", f"print(''.join({lines}))")
     assert template.run_in_worker("import os\n" + world.note("masks", lines) + EXIT) == 0
-    assert "".join(world.read("masks")).strip() == cold.strip()
+    assert signal_masks("".join(world.read("masks"))) == signal_masks(cold)
 
 
 def test_a_worker_has_no_descriptor_of_others(world, template):
@@ -368,3 +368,10 @@ def test_signals_to_a_copy_are_ignored(template, number):
 
 def read_digest(path):
     return importlib.util.source_hash(path.read_bytes())
+
+
+def signal_masks(text):
+    """The masks of /proc/PID/status, but for signals 32 and 33: those are the C library's own, which ignores them in
+    what it spawns (Python 3.13's subprocess uses its posix_spawn)."""
+    pairs = (line.split(":") for line in text.split("\n") if line)
+    return {name: int(mask, 16) & ~(0b11 << 31) for name, mask in pairs}
