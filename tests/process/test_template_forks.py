@@ -147,14 +147,19 @@ def test_a_worker_blocks_and_ignores_what_a_fresh_interpreter_does(world, templa
 
 
 def test_a_worker_has_no_descriptor_of_others(world, template):
-    """Its channel, its lifeline, and nothing of the template or of its siblings."""
+    """Its channel, its lifeline, and nothing of the template or of its siblings; it closes what it inherited first."""
     siblings = [template.fork() for _ in range(3)]
     worker = template.fork()
-    template.preload()
-    kinds = {fd: kind for fd, kind in processes.descriptor_kinds(worker.pid).items() if fd > 2}
-    assert sorted(kind.partition(":")[0] for kind in kinds.values()) == ["pipe", "socket"]
+
+    def own():
+        return {fd: kind for fd, kind in processes.descriptor_kinds(worker.pid).items() if fd > 2}
+
+    def kinds():
+        return sorted(kind.partition(":")[0] for kind in own().values())
+
+    until(lambda: kinds() == ["pipe", "socket"], "the worker to have its own descriptors alone")
     of_siblings = [set(processes.descriptor_kinds(sibling.pid).values()) for sibling in siblings]
-    assert not any(set(kinds.values()) & others for others in of_siblings)
+    assert not any(set(own().values()) & others for others in of_siblings)
 
 
 def test_a_worker_holds_no_lifeline_of_its_siblings(template):
