@@ -20,7 +20,7 @@ from typing import cast
 from firehot_server.errors import ChannelClosed, Deadline
 from firehot_server.messages import Message, join_descriptors, split_descriptors
 
-_HEADER = struct.Struct("!IH")
+_HEADER = struct.Struct("!QH")
 _READ_SIZE = 1 << 18
 # The kernel's SCM_MAX_FD: more descriptors in one sendmsg fail with EINVAL.
 MAX_DESCRIPTORS = 253
@@ -113,20 +113,20 @@ class Channel:
         except (BrokenPipeError, ConnectionResetError) as error:
             raise ChannelClosed("the other end of the control channel is closed") from error
 
-    def flush_within(self, seconds: float) -> None:
-        """Send everything, waiting up to `seconds`.
+    def flush_within(self, seconds: float | None) -> None:
+        """Send everything, waiting up to `seconds` (None: for ever).
 
         Raises:
             ChannelClosed: the peer is gone.
             Deadline: the peer does not read.
         """
-        deadline = time.monotonic() + seconds
+        deadline = None if seconds is None else time.monotonic() + seconds
         while self._outgoing:
             if not self._wait_for(select.POLLOUT, deadline):
-                raise Deadline("the other end of the control channel to read", seconds)
+                raise Deadline("the other end of the control channel to read", cast("float", seconds))
             self.flush()
-            if self._outgoing and time.monotonic() > deadline:
-                raise Deadline("the other end of the control channel to read on", seconds)
+            if self._outgoing and deadline is not None and time.monotonic() > deadline:
+                raise Deadline("the other end of the control channel to read on", cast("float", seconds))
 
     def _send_some(self) -> None:
         data, fds = self._outgoing[0]

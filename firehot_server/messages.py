@@ -209,6 +209,28 @@ class Handoff(Message):
     sockets: tuple[int, ...] = descriptors()
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a program finds around it, beside its code: a call finds what its caller has at that moment."""
+
+    folder: str
+    """The working directory; empty: as it is."""
+    environment: dict[str, str]
+    sys_path: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Message):
+    """A forked process becomes the worker of one call. Answered by `Returned` or `Raised`, or by its end."""
+
+    payload: bytes
+    """cloudpickle of `(function, arguments, keyword arguments)`."""
+    surroundings: Surroundings
+    standard: tuple[int, ...] = ()
+    """The numbers (0, 1, 2) that `streams` are for; the caller may have closed one."""
+    streams: tuple[int, ...] = descriptors()
+
+
 # ---------------------------------------------------------------- worker -> supervisor
 
 
@@ -269,3 +291,22 @@ class Loaded(Message):
 @dataclass(frozen=True, slots=True)
 class Debugging(Message):
     """A person holds this worker in a debugger: its deadlines rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned(Message):
+    """The function of a `Call` returned."""
+
+    payload: bytes
+    """cloudpickle of the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raised(Message):
+    """The function of a `Call` raised, or what it returned cannot be sent."""
+
+    type_name: str
+    message: str
+    traceback: str
+    payload: bytes
+    """cloudpickle of the exception; empty where it cannot be pickled."""

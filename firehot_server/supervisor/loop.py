@@ -43,13 +43,13 @@ from firehot_server.messages import (
 from firehot_server.supervisor import actions as ac
 from firehot_server.supervisor import events as ev
 from firehot_server.supervisor.alarms import Alarms
+from firehot_server.supervisor.app_preloads import AppPreloads
 from firehot_server.supervisor.installation import Installation
 from firehot_server.supervisor.ledger import Ledger
 from firehot_server.supervisor.machine import Machine
 from firehot_server.supervisor.memory import Memory
 from firehot_server.supervisor.plan import INTERPRETER, State, rewind
-from firehot_server.supervisor.preloads import Preloads, server_stack
-from firehot_server.supervisor.processes import TemplateProcess, WorkerProcess, duplicate_sockets
+from firehot_server.supervisor.processes import SERVING, TemplateProcess, WorkerProcess, duplicate_sockets
 from firehot_server.supervisor.rules import ReloadRules
 from firehot_server.supervisor.signals import SignalPipe
 from firehot_server.supervisor.switchboard import Switchboard
@@ -125,7 +125,6 @@ class Supervisor:
         )
         self._status: int | None = None
         self._events: deque[ev.Event] = deque()
-        self._forking = 0
         self._workers: dict[int, WorkerProcess] = {}
         self._handoffs: list[Handoff] = []
         self._alarms: Alarms[Alarm] = Alarms()
@@ -134,7 +133,7 @@ class Supervisor:
         self._switchboard = Switchboard()
         self._progress = ProgressLine(sys.stderr)
         self._ledger = Ledger(ReloadRules(config), self._first_party_path())
-        self._preloads = Preloads(
+        self._preloads = AppPreloads(
             config,
             settings,
             Memory.of_app(cache_folder(), str(config.app), self._app_dir()),
@@ -147,12 +146,13 @@ class Supervisor:
         return Templates(
             self._switchboard,
             self._preloads,
-            server_stack(self._config, self._path),
             self._progress,
             first,
+            logger,
+            worker=SERVING,
+            is_partial=True,
             preload_timeout=self._settings.preload_timeout,
             emit=self._feed,
-            on_forked=self._worker_forked,
             on_exited=self._child_exited,
             set_deadline=lambda seconds: self._set_alarm("preload", seconds),
         )
@@ -259,13 +259,14 @@ class Supervisor:
     def _fork(self, action: ac.ForkWorker) -> None:
         if action.role == "app":
             self._ledger.begin(action.worker)
-        self._forking = action.worker
-        self._templates.fork(Begin(action.generation, action.role, action.failure, action.in_loop))
+        begin = Begin(action.generation, action.role, action.failure, action.in_loop)
+        self._templates.withdraw()
+        self._templates.fork(begin, lambda process: self._worker_forked(process, action.worker))
 
     # -- workers
 
-    def _worker_forked(self, worker: WorkerProcess) -> None:
-        worker.number = self._forking
+    def _worker_forked(self, worker: WorkerProcess, number: int) -> None:
+        worker.number = number
         self._workers[worker.number] = worker
         self._switchboard.attach(
             worker, lambda message: self._hear(worker, message), lambda: self._channel_closed(worker)
@@ -298,7 +299,7 @@ class Supervisor:
             case Debugging():
                 self._feed(ev.Debugged(number))
             case Loaded():
-                self._templates.extend(message.modules)
+                self._templates.extend(self._preloads.learn(message.modules))
             case Handoff():
                 self._handoffs.append(message)
                 self._deliver_handoffs()

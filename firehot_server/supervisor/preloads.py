@@ -1,47 +1,45 @@
-"""What the template preloads: the server stack, what the app's static imports reach, and what workers really loaded."""
+"""Which modules the template preloads: what is wanted, less what the user or experience excludes."""
 
 from __future__ import annotations
 
+import abc
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from uvicorn.config import HTTP_PROTOCOLS, LIFESPAN, LOOP_FACTORIES, WS_PROTOCOLS, Config
-
 from firehot_server.discovery.locate import Locator
-from firehot_server.discovery.reach import reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from firehot_server.config import Settings
-    from firehot_server.discovery.origin import Origins
     from firehot_server.supervisor.memory import Memory
 
-logger = logging.getLogger("uvicorn.error")
+logger = logging.getLogger("firehot")
 
 
-class Preloads:
-    """Decides and remembers."""
+class Preloads(abc.ABC):
+    """Decides and remembers.
 
-    def __init__(
-        self, config: Config, settings: Settings, memory: Memory, origins: Origins, path: tuple[str, ...]
-    ) -> None:
-        self._config = config
+    Args:
+        settings: what the user excludes.
+        memory: what earlier runs found out.
+        path: the `sys.path` of the template.
+    """
+
+    def __init__(self, settings: Settings, memory: Memory, path: tuple[str, ...]) -> None:
         self._settings = settings
         self._memory = memory
-        self._origins = origins
         self._path = path
         self._announced: set[str] = set()
 
-    def app_modules(self) -> tuple[str, ...]:
-        """Modules that the app will import, in order. Reads first-party files, runs none."""
-        module = str(self._config.app).partition(":")[0]
-        found = reach(module, path=self._path, origins=self._origins, include_deferred=self._config.factory).third_party
-        if set(self._memory.static) - set(found):
-            self._memory.learned.clear()  # an import was removed: what it dragged in may be needed no more
-        self._memory.static = list(found)
-        return self.wanted([*found, *self._memory.learned])
+    @abc.abstractmethod
+    def batches(self) -> Iterator[tuple[str, ...]]:
+        """What a new template is to import, in order. It imports one batch while the next is found out."""
+
+    @abc.abstractmethod
+    def tell(self, module: str, reason: str) -> None:
+        """Say that a module is not preloaded, and what that costs."""
 
     def packages(self) -> list[str]:
         """The top-level third-party packages that are preloaded, for people."""
@@ -51,23 +49,13 @@ class Preloads:
     def reject(self, module: str, reason: str) -> None:
         """Leave this module out from now on, and say so once."""
         self._memory.rejected[module] = (reason, self._stamp(module))
-        self.announce(module, reason)
+        self._announce(module, reason)
         self._save()
 
-    def announce(self, module: str, reason: str) -> None:
-        """Name a module that is left to the worker, once."""
+    def _announce(self, module: str, reason: str) -> None:
         if module not in self._announced:
             self._announced.add(module)
-            logger.info("Not preloaded: %s (%s). Each reload imports it again.", module, reason)
-
-    def learn(self, modules: Iterable[str]) -> tuple[str, ...]:
-        """Remember what a worker had to import itself; what of it is worth adding to the template now."""
-        known = {*self._memory.learned, *self._memory.static}
-        new = [name for name in self.wanted(modules) if name not in known]
-        if new:
-            self._memory.learned += new
-            self._save()
-        return tuple(new)
+            self.tell(module, reason)
 
     def forget(self, modules: Iterable[str]) -> None:
         """These were learned, but cannot be preloaded."""
@@ -86,7 +74,7 @@ class Preloads:
         if stamp != self._stamp(module):
             del self._memory.rejected[module]  # it was updated: worth another try
             return False
-        self.announce(module, reason)
+        self._announce(module, reason)
         return True
 
     def _stamp(self, module: str) -> str:
@@ -104,24 +92,3 @@ class Preloads:
             self._memory.save()
         except OSError as error:
             logger.debug("Cannot remember what to preload: %s", error)
-
-
-def server_stack(config: Config, path: tuple[str, ...]) -> tuple[str, ...]:
-    """The modules that uvicorn will load for this configuration."""
-    targets = [
-        HTTP_PROTOCOLS.get(config.http, config.http) if isinstance(config.http, str) else None,
-        WS_PROTOCOLS.get(config.ws, config.ws) if isinstance(config.ws, str) else None,
-        LOOP_FACTORIES.get(config.loop, config.loop),
-        LIFESPAN[config.lifespan],
-    ]
-    modules = [target.partition(":")[0] for target in targets if target]
-    if config.interface == "wsgi":
-        modules.append("a2wsgi")
-    wanted = ("uvicorn", "uvicorn.server", *modules, *_implementations(modules))
-    locator = Locator(path)
-    return tuple(name for name in wanted if locator.find(name) is not None)
-
-
-def _implementations(modules: list[str]) -> list[str]:
-    """What the `auto` loop factory imports only when it is called."""
-    return ["uvloop", "uvicorn.loops.uvloop"] if "uvicorn.loops.auto" in modules else []

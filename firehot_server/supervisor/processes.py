@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
+SERVING = "firehot_server.worker.serving"
+"""A template's workers serve the app."""
+CALLING = "firehot_server.worker.calling"
+"""A template's workers run one function each."""
+
 # How long the kernel may take to end a process that it was told to kill, in seconds.
 _REAP_SECONDS = 5.0
 # How long a process that has closed its channel may take to be gone, in seconds.
@@ -87,8 +92,15 @@ class WorkerProcess(Process):
     template: TemplateProcess | None = None
 
 
-def spawn_template(environment: Mapping[str, str]) -> TemplateProcess:
-    """Start a clean interpreter: the same executable, flags and warning options, nothing of this process's state."""
+def spawn_template(environment: Mapping[str, str], worker: str = SERVING) -> TemplateProcess:
+    """Start a clean interpreter: the same executable, flags and warning options, nothing of this process's state.
+
+    Args:
+        worker: what its forked copies are for, `SERVING` or `CALLING`.
+
+    Raises:
+        OSError: no process can be started.
+    """
     ours, theirs = Channel.pair()
     read_end, write_end = lifeline.create()
     command = [
@@ -98,11 +110,16 @@ def spawn_template(environment: Mapping[str, str]) -> TemplateProcess:
         str(PACKAGE.parent),
         str(theirs.fileno()),
         str(read_end),
+        worker,
     ]
     # Inherited: a Ctrl-C before the template can ignore it must neither end it nor print a traceback.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
     try:
         popen = subprocess.Popen(command, env=dict(environment), pass_fds=(theirs.fileno(), read_end))
+    except OSError:
+        ours.close()
+        os.close(write_end)
+        raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()

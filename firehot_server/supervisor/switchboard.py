@@ -47,7 +47,7 @@ class Switchboard:
                 self._selector.unregister(process.channel)
                 on_eof()
 
-        self._selector.register(process.channel, selectors.EVENT_READ, on_ready)
+        self._selector.register(process.channel, _wanted(process), on_ready)
 
     def _receive(self, process: Process) -> list[Message]:
         try:
@@ -86,7 +86,18 @@ class Switchboard:
 
     def turn(self, timeout: float | None) -> None:
         """Wait for whatever comes first, up to `timeout` seconds, and deliver it."""
-        for key, _ in self._selector.select(timeout):
+        self.deliver(self.wait(timeout))
+
+    def wait(self, timeout: float | None) -> list[selectors.SelectorKey]:
+        """Wait for whatever comes first, up to `timeout` seconds; what is to be delivered.
+
+        The one method that may run while another thread uses the others.
+        """
+        return [key for key, _ in self._selector.select(timeout)]
+
+    def deliver(self, ready: list[selectors.SelectorKey]) -> None:
+        """Deliver what `wait` found, but for what was detached meanwhile."""
+        for key in ready:
             if self._selector.get_map().get(key.fd) is key:
                 key.data()
 
@@ -100,7 +111,10 @@ class Switchboard:
         except ChannelClosed:
             return
         if self.is_attached(process):
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if process.channel.wants_write else 0)
             key = self._selector.get_key(process.channel)
-            if key.events != wanted:
-                self._selector.modify(process.channel, wanted, key.data)
+            if key.events != _wanted(process):
+                self._selector.modify(process.channel, _wanted(process), key.data)
+
+
+def _wanted(process: Process) -> int:
+    return selectors.EVENT_READ | (selectors.EVENT_WRITE if process.channel.wants_write else 0)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 from firehot_server.channel import Channel
 from firehot_server.messages import (
-    Begin,
     Configure,
     Exited,
     Extend,
@@ -26,13 +25,12 @@ from firehot_server.supervisor import events as ev
 from firehot_server.supervisor.processes import TemplateProcess, WorkerProcess, spawn_template
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Iterable, Mapping
 
     from firehot_server.supervisor.preloads import Preloads
     from firehot_server.supervisor.switchboard import Switchboard
     from firehot_server.supervisor.terminal import ProgressLine
-
-logger = logging.getLogger("uvicorn.error")
 
 # A template that ends before it has imported anything, so many times in a row, will never work.
 _ATTEMPTS = 3
@@ -43,8 +41,9 @@ class Templates:
 
     Args:
         first: spawned already, and not yet told anything.
+        worker: what the copies are for, `SERVING` or `CALLING`.
+        is_partial: whether an extension may lack some of what it was asked for; else the former template stays.
         emit: takes `TemplateReady` and `TemplateLost`.
-        on_forked: takes each new worker process; it has been told to begin.
         on_exited: takes the `Exited` of a template's child.
         set_deadline: (re)starts the preload deadline; None stops it.
     """
@@ -53,23 +52,25 @@ class Templates:
         self,
         switchboard: Switchboard,
         preloads: Preloads,
-        server_stack: tuple[str, ...],
         progress: ProgressLine,
         first: TemplateProcess,
+        logger: logging.Logger,
         *,
+        worker: str,
+        is_partial: bool,
         preload_timeout: float,
         emit: Callable[[ev.Event], None],
-        on_forked: Callable[[WorkerProcess], None],
         on_exited: Callable[[Exited], None],
         set_deadline: Callable[[float | None], None],
     ) -> None:
         self._switchboard = switchboard
         self._preloads = preloads
-        self._server_stack = server_stack
         self._progress = progress
+        self._logger = logger
+        self._worker = worker
+        self._is_partial = is_partial
         self._timeout = preload_timeout
         self._emit = emit
-        self._on_forked = on_forked
         self._on_exited = on_exited
         self._set_deadline = set_deadline
         self._first: TemplateProcess | None = first
@@ -82,6 +83,7 @@ class Templates:
         """What templates should have beyond the base."""
         self._extended_by: list[str] = []
         """What the newest copy was asked to add."""
+        self._extension_has: list[str] = []
         self._retired: list[TemplateProcess] = []
         self._awaited = 0
         self._skipped: list[Skipped] = []
@@ -89,7 +91,7 @@ class Templates:
         self._started = 0.0
         self._ready = False
         self._standby: WorkerProcess | None = None
-        self._begin: Begin | None = None
+        self._orders: deque[tuple[Message, Callable[[WorkerProcess], None]]] = deque()
         self._forking: TemplateProcess | None = None
 
     # -- starting
@@ -104,19 +106,19 @@ class Templates:
         self._ready = False
         self._started = time.monotonic()
         self._skipped.clear()
+        self._awaited = 0
         first, self._first = self._first, None
         try:
-            template = self._base = first or spawn_template(self._environment)
+            template = self._base = first or spawn_template(self._environment, self._worker)
         except OSError as error:
             self._emit(ev.TemplateLost(f"No new interpreter can be started: {error}.", hopeless=True))
             return
         self._set_deadline(self._timeout)
         self._attach(template)
         self._switchboard.send(template, self._configure)
-        # While the new interpreter loads the server, this process finds out what the app needs.
-        self._switchboard.send(template, Preload(self._preloads.wanted(self._server_stack)))
-        self._switchboard.send(template, Preload(self._preloads.app_modules()))
-        self._awaited = 2
+        for batch in self._preloads.batches():
+            self._awaited += 1
+            self._switchboard.send(template, Preload(batch))
 
     def _attach(self, template: TemplateProcess) -> None:
         self._switchboard.attach(template, lambda message: self._hear(template, message), lambda: self._lose(template))
@@ -128,13 +130,22 @@ class Templates:
         """The deepest template that is ready."""
         return self._extension or self._base
 
-    def fork(self, begin: Begin) -> None:
-        """Get a worker; `on_forked` will tell. The stand-by is released, else one is forked now."""
-        self._begin = begin
+    def fork(self, first: Message, take: Callable[[WorkerProcess], None]) -> None:
+        """Get a worker, by releasing the stand-by, else by a fork now.
+
+        Args:
+            first: what it is told first.
+            take: called with the worker when it has been told.
+        """
+        self._orders.append((first, take))
         if self._standby is not None:
             self._release_standby()
         else:
             self.prepare()
+
+    def withdraw(self) -> None:
+        """Forget the workers that were asked for and are not there yet."""
+        self._orders.clear()
 
     def prepare(self) -> None:
         """Fork a stand-by, so that the next worker need not wait for a fork."""
@@ -152,19 +163,20 @@ class Templates:
             return
         self._forking = None
         self._standby = process
-        if self._begin is not None:
+        if self._orders:
             self._release_standby()
         else:
             self._switchboard.attach(process, _ignore, self._drop_standby)
 
     def _release_standby(self) -> None:
         process, self._standby = self._standby, None
-        begin, self._begin = self._begin, None
+        first, take = self._orders.popleft()
         assert process is not None
-        assert begin is not None
         self._switchboard.detach(process)
-        self._switchboard.send(process, begin)
-        self._on_forked(process)
+        self._switchboard.send(process, first)
+        take(process)
+        if self._orders:
+            self.prepare()
 
     def _drop_standby(self) -> None:
         """It belongs to a template that is not to be forked any more, or it is gone."""
@@ -173,9 +185,14 @@ class Templates:
             self._switchboard.release(self._standby)
             self._standby = None
 
+    @property
+    def is_extending(self) -> bool:
+        """A copy with additions is on its way."""
+        return self._is_extending
+
     def extend(self, modules: Iterable[str]) -> None:
-        """A worker had to import these itself: next time the template should have them."""
-        new = self._preloads.learn(modules)
+        """From some time on the template should have these, too."""
+        new = [name for name in modules if name not in self._extras]
         if new:
             self._extras += new
             self._extend()
@@ -229,7 +246,7 @@ class Templates:
             return
         self._ready = True
         took = (time.monotonic() - self._started) * 1000
-        logger.info("Preloaded %s modules in %s ms%s", f"{modules:,}", f"{took:,.0f}", self._highlights())
+        self._logger.info("Preloaded %s modules in %s ms%s", f"{modules:,}", f"{took:,.0f}", self._highlights())
         self._emit(ev.TemplateReady())
 
     def _highlights(self) -> str:
@@ -250,25 +267,29 @@ class Templates:
     def _extension_is_ready(self, template: TemplateProcess, message: Preloaded) -> None:
         for skipped in message.skipped:
             self._preloads.reject(skipped.module, skipped.reason)
-        if any(skipped.lasting for skipped in message.skipped):
+        if any(skipped.lasting or not self._is_partial for skipped in message.skipped):
             self._give_extension_up(template, [skipped.module for skipped in message.skipped])
             return
         self._extending = None
         self._is_extending = False
+        self._extension_has = self._extended_by
         if self._extension is not None:
             self._retire_one(self._extension)
         self._extension = template
-        logger.debug("The template now holds %s modules", message.modules)
+        self._logger.debug("The template now holds %s modules", message.modules)
         self._change_forker()
         self._extend()
 
     def _give_extension_up(self, template: TemplateProcess, modules: list[str]) -> None:
-        """Try again without these modules."""
+        """Try again without these modules, or leave it at what there is."""
         self._extending = None
         self._is_extending = False
         self._switchboard.release(template)
         self._preloads.forget(modules)
-        self._extras = [name for name in self._extras if name not in modules]
+        if self._is_partial:
+            self._extras = [name for name in self._extras if name not in modules]
+        else:
+            self._extras = self._extended_by = list(self._extension_has)
         self._extend()
 
     def _change_forker(self) -> None:
@@ -313,7 +334,7 @@ class Templates:
         self._progress.clear()
         self._set_deadline(None)
         was_ready, self._ready = self._ready, False
-        self._base = self._begin = None
+        self._base = None
         self._drop_extension()
         self._attempts += not was_ready
         hopeless = self._attempts >= _ATTEMPTS
@@ -343,7 +364,6 @@ class Templates:
     def retire(self) -> None:
         """No template forks any more; each ends when its last worker has."""
         self._ready = False
-        self._begin = None
         self._set_deadline(None)
         self._progress.clear()
         self._drop_extension()
@@ -360,6 +380,7 @@ class Templates:
         self._is_extending = False
         self._extras.clear()
         self._extended_by.clear()
+        self._extension_has.clear()
 
     def _retire_one(self, template: TemplateProcess) -> None:
         template.retired = True

@@ -1,4 +1,4 @@
-"""Entry point of the template process: `python .../firehot_server/template PACKAGES CHANNEL LIFELINE`.
+"""Entry point of the template process: `python .../firehot_server/template PACKAGES CHANNEL LIFELINE WORKER`.
 
 Started by its path rather than with `-m`, so that the current folder never is on `sys.path` while the interpreter
 and this package start: a project's own `random.py` must not be run here. Nor by way of PYTHONPATH, which often names
@@ -22,4 +22,4 @@ if __name__ == "__main__":
     sys.path.append(sys.path.pop(0))
     from firehot_server.template.process import main
 
-    main(int(sys.argv[2]), int(sys.argv[3]))
+    main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import select
 import signal
 import sys
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firehot_server import lifeline
 from firehot_server.channel import Channel
@@ -27,14 +28,15 @@ from firehot_server.messages import (
     Message,
     Preload,
     Preloaded,
+    Preloading,
 )
 from firehot_server.output import flush_output
 from firehot_server.template.preload import preload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-# How long the supervisor may take to read what this process says, in seconds.
+# How long the supervisor may take to read what it has to know at once, in seconds.
 _SEND_SECONDS = 30.0
 
 
@@ -47,29 +49,34 @@ class WorkerJob:
     preloaded: frozenset[str]
     """The names in `sys.modules` when the template forked."""
     origins: Origins
+    dispositions: Mapping[int, Any]
+    """Signal → what the template inherited for it (`signal.getsignal`)."""
     env_file_error: str | None = None
     """Why the environment is not what it should be; no app is imported then."""
 
 
-def main(channel_fd: int, lifeline_fd: int) -> None:
-    """Run the template; returns never in the template, and runs the worker in the forked copies."""
+def main(channel_fd: int, lifeline_fd: int, worker: str) -> None:
+    """Run the template; never returns.
+
+    Args:
+        worker: the module whose `run` forked copies call.
+    """
     lifeline.tie(lifeline_fd)
-    for number in IGNORED_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    dispositions = {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED_SIGNALS}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked since before this process was spawned
     # Here, where nothing but the interpreter's own path is importable yet: the server stack of a cold start, too, is
     # imported before the project's folder can shadow a name.
-    from firehot_server.worker.process import run_worker
-
-    run_worker(Template(Channel.from_descriptor(channel_fd), lifeline_fd).run())
+    run = importlib.import_module(worker).run
+    run(Template(Channel.from_descriptor(channel_fd), lifeline_fd, dispositions).run())
 
 
 class Template:
     """The waiting process. `run()` returns in forked workers only."""
 
-    def __init__(self, channel: Channel, lifeline_fd: int) -> None:
+    def __init__(self, channel: Channel, lifeline_fd: int, dispositions: Mapping[int, Any]) -> None:
         self._channel = channel
         self._lifeline_fd = lifeline_fd
+        self._dispositions = dispositions
         self._configure = Configure((), (), b"", "")
         self._origins = Origins.of_interpreter(extra_third_party=[str(PACKAGE)])
         self._wakeup = _ChildWakeup()
@@ -90,6 +97,7 @@ class Template:
     def _messages(self) -> Iterator[Message]:
         while True:
             self._wakeup.wait(self._channel)
+            self._channel.flush()
             self._report_exits()
             self._inbox += self._channel.receive_available()
             while self._inbox:
@@ -131,7 +139,7 @@ class Template:
         collecting = gc.isenabled()
         gc.disable()  # imports make garbage for the next process only; freezing below settles what stays
         try:
-            skipped = preload(modules, self._send, self._origins.is_first_party)
+            skipped = preload(modules, self._announce, self._origins.is_first_party)
         finally:
             if collecting:
                 gc.enable()
@@ -147,7 +155,9 @@ class Template:
         if pid:
             self._send(Forked(pid, channel=ends[:1], lifeline=ends[1:]))
             return None
-        return WorkerJob(channel, self._configure, frozenset(sys.modules), self._origins, self._env_file_error)
+        return WorkerJob(
+            channel, self._configure, frozenset(sys.modules), self._origins, self._dispositions, self._env_file_error
+        )
 
     def _extend(self, message: Extend) -> None:
         pid, channel, ends = self._fork()
@@ -183,6 +193,11 @@ class Template:
             self._send(Exited(pid, status))
 
     def _send(self, message: Message) -> None:
+        """Without waiting: whoever listens may be busy elsewhere, for as long as it likes."""
+        self._channel.send(message)
+
+    def _announce(self, message: Preloading) -> None:
+        """It must be known before the import, which may end this process."""
         self._channel.send(message)
         self._channel.flush_within(_SEND_SECONDS)
 
@@ -202,9 +217,9 @@ class _ChildWakeup:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def wait(self, channel: Channel) -> None:
-        """Until the channel has something to read or a child has ended."""
+        """Until the channel has something to read, takes what it did not take before, or a child has ended."""
         poll = select.poll()
-        poll.register(channel, select.POLLIN)
+        poll.register(channel, select.POLLIN | (select.POLLOUT if channel.wants_write else 0))
         poll.register(self._read_end, select.POLLIN)
         poll.poll()
         try:

@@ -7,18 +7,24 @@ import signal
 import sys
 from importlib.machinery import FileFinder
 from types import FrameType, ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+
+    Disposition: TypeAlias = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
 
 # Audit events by which a debugger announces itself; a frame of ours around `breakpoint()` would be debugged instead.
 _DEBUGGER_EVENTS = frozenset({"builtins.breakpoint", "pdb.Pdb"})
 
 
-def start_afresh() -> None:
-    """Make a forked copy of the template forget that it was one."""
-    _restore_signals()
+def start_afresh(dispositions: Mapping[int, Disposition]) -> None:
+    """Make a forked copy of the template forget that it was one.
+
+    Args:
+        dispositions: what the template inherited for each signal that it ignores.
+    """
+    _restore_signals(dispositions)
     gc.enable()
     sys.modules["__main__"] = ModuleType("__main__")
     _reseed()
@@ -34,12 +40,12 @@ def on_debugger(announce: Callable[[], None]) -> None:
     sys.addaudithook(audit)
 
 
-def _restore_signals() -> None:
-    # The supervisor answers the terminal's signals for all. A handler rather than SIG_IGN: programs that the app
-    # starts inherit what is ignored, but not a handler.
-    signal.signal(signal.SIGINT, _leave_to_supervisor)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+def _restore_signals(dispositions: Mapping[int, Disposition]) -> None:
+    for number, disposition in dispositions.items():
+        # The supervisor answers Ctrl-C for all. A handler rather than SIG_IGN: programs that the app starts inherit
+        # what is ignored, but not a handler.
+        python_s_own = disposition is signal.default_int_handler
+        signal.signal(number, _leave_to_supervisor if python_s_own else disposition)
 
 
 def _leave_to_supervisor(_number: int, _frame: FrameType | None) -> None:

@@ -34,7 +34,7 @@ from firehot_server.messages import (
 from tests.support.processes import in_fork, is_open, open_descriptors
 from tests.support.waiting import SECONDS, ticks, until
 
-HEADER = struct.Struct("!IH")
+HEADER = struct.Struct("!QH")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from tests.support.processes import in_fork
 from tests.support.templates import running
 
 HAS_NUMPY = importlib.util.find_spec("numpy") is not None
+INHERITED = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
 needs_numpy = pytest.mark.skipif(not HAS_NUMPY, reason="NumPy is not installed")
 
 
@@ -27,7 +28,7 @@ def fresh(function):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         gc.disable()
-        hygiene.start_afresh()
+        hygiene.start_afresh(INHERITED)
         return function()
 
     return in_fork(run)
@@ -144,7 +145,7 @@ def test_numpy_is_not_imported_for_it():
     def run():
         for name in [name for name in sys.modules if name.partition(".")[0] == "numpy"]:
             del sys.modules[name]
-        hygiene.start_afresh()
+        hygiene.start_afresh(INHERITED)
         return "numpy" in sys.modules
 
     assert in_fork(run) is False

@@ -9,13 +9,18 @@ from uvicorn import Config
 from firehot_server.config import Settings
 from firehot_server.discovery.origin import Origins
 from firehot_server.supervisor.memory import Memory
-from firehot_server.supervisor.preloads import Preloads, server_stack
+from firehot_server.supervisor.app_preloads import AppPreloads, server_stack
 
 REASON = "it left a thread running (poll)"
 
 
 def config(**options):
     return Config("app:app", log_config=None, **options)
+
+
+def app_modules(preloads):
+    """The last batch: what comes behind the server stack."""
+    return list(preloads.batches())[-1]
 
 
 class Place:
@@ -40,7 +45,7 @@ class Place:
 
     def preloads(self, *, factory=False, no_preload=()):
         """As a run of the server has them; what earlier runs have saved is known."""
-        return Preloads(
+        return AppPreloads(
             config(factory=factory),
             Settings(no_preload=no_preload),
             self.memory,
@@ -61,6 +66,7 @@ def log(caplog, monkeypatch):
     """What reaches uvicorn's logger."""
     logger = logging.getLogger("uvicorn.error")
     caplog.set_level(logging.DEBUG, logger.name)
+    caplog.set_level(logging.DEBUG, "firehot")
     monkeypatch.setattr(logger, "propagate", False)
     logger.addHandler(caplog.handler)
     yield caplog
@@ -72,24 +78,24 @@ def log(caplog, monkeypatch):
 
 def test_what_the_app_imports(place):
     """In the order of its imports."""
-    assert place.preloads().app_modules() == ("numpy", "pandas")
+    assert app_modules(place.preloads()) == ("numpy", "pandas")
 
 
 def test_what_workers_had_to_import_comes_behind(place):
     """Imports that no static walk reaches."""
     preloads = place.preloads()
-    preloads.app_modules()
+    app_modules(preloads)
     preloads.learn(["grpc"])
 
-    assert place.preloads().app_modules() == ("numpy", "pandas", "grpc")
+    assert app_modules(place.preloads()) == ("numpy", "pandas", "grpc")
 
 
 def test_imports_inside_functions_count_for_an_app_factory_only(place):
     """A factory runs at start-up; other functions may never run."""
     place.app("def app():\n    import numpy")
 
-    assert place.preloads().app_modules() == ()
-    assert place.preloads(factory=True).app_modules() == ("numpy",)
+    assert app_modules(place.preloads()) == ()
+    assert app_modules(place.preloads(factory=True)) == ("numpy",)
 
 
 @pytest.mark.parametrize(
@@ -98,14 +104,14 @@ def test_imports_inside_functions_count_for_an_app_factory_only(place):
 )
 def test_what_the_user_leaves_to_the_worker(place, no_preload, expected):
     """--no-preload goes before everything."""
-    assert place.preloads(no_preload=no_preload).app_modules() == expected
+    assert app_modules(place.preloads(no_preload=no_preload)) == expected
 
 
 def test_an_app_that_does_not_exist(place):
     """Nothing is preloaded for it; that it is missing is said by whoever imports it."""
     (place.root / "project/app.py").unlink()
 
-    assert place.preloads().app_modules() == ()
+    assert app_modules(place.preloads()) == ()
 
 
 def test_the_packages_for_people(place):
@@ -113,7 +119,7 @@ def test_the_packages_for_people(place):
     place.install("numpy/linalg")
     place.app("import numpy.linalg, numpy, _speedups, pandas")
     preloads = place.preloads()
-    preloads.app_modules()
+    app_modules(preloads)
 
     assert preloads.packages() == ["numpy", "pandas"]
 
@@ -124,7 +130,7 @@ def test_the_packages_for_people(place):
 def test_what_is_new_is_worth_adding(place):
     """Not what is known already, be it by imports or from earlier workers."""
     preloads = place.preloads()
-    preloads.app_modules()
+    app_modules(preloads)
 
     assert preloads.learn(["numpy", "grpc", "grpc"]) == ("grpc",)
     assert preloads.learn(["grpc"]) == ()
@@ -157,22 +163,22 @@ def test_what_was_learned_may_be_forgotten(place):
 def test_an_import_that_was_removed_makes_all_that_was_learned_doubtful(place):
     """It may have come with it."""
     preloads = place.preloads()
-    preloads.app_modules()
+    app_modules(preloads)
     preloads.learn(["grpc"])
     place.app("import numpy")
 
-    assert place.preloads().app_modules() == ("numpy",)
+    assert app_modules(place.preloads()) == ("numpy",)
 
 
 def test_an_import_that_was_added_does_not(place):
     """What was learned is still good."""
     place.app("import numpy")
     preloads = place.preloads()
-    preloads.app_modules()
+    app_modules(preloads)
     preloads.learn(["grpc"])
     place.app("import numpy, pandas")
 
-    assert place.preloads().app_modules() == ("numpy", "pandas", "grpc")
+    assert app_modules(place.preloads()) == ("numpy", "pandas", "grpc")
 
 
 # -- rejecting
@@ -183,8 +189,8 @@ def test_a_rejected_module_is_left_out(place):
     preloads = place.preloads()
     preloads.reject("numpy", REASON)
 
-    assert preloads.app_modules() == ("pandas",)
-    assert place.preloads().app_modules() == ("pandas",)
+    assert app_modules(preloads) == ("pandas",)
+    assert app_modules(place.preloads()) == ("pandas",)
     assert place.preloads().packages() == ["pandas"]
 
 
@@ -201,7 +207,7 @@ def test_a_module_that_was_updated_is_tried_again(place):
     place.preloads().reject("numpy", REASON)
     place.install("numpy", "__version__ = '2'")
 
-    assert place.preloads().app_modules() == ("numpy", "pandas")
+    assert app_modules(place.preloads()) == ("numpy", "pandas")
 
 
 @pytest.mark.parametrize("module", ["nowhere", "numpy.generated", "sys"])
@@ -217,11 +223,11 @@ def test_a_rejection_is_announced_once(place, log):
     """In every run: the user can always see what is not preloaded, and why."""
     preloads = place.preloads()
     preloads.reject("numpy", REASON)
-    preloads.app_modules()
-    preloads.announce("numpy", REASON)
+    app_modules(preloads)
+    preloads.reject("numpy", REASON)
     assert log.text.count("Not preloaded: numpy (it left a thread running (poll))") == 1
 
-    place.preloads().app_modules()
+    app_modules(place.preloads())
     assert log.text.count("Not preloaded: numpy") == 2
 
 

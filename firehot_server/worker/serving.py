@@ -1,8 +1,7 @@
-"""A worker's life: forked, made fresh, imports the app, waits for its turn, serves, ends."""
+"""A worker that serves: imports the app, waits for its turn, serves, ends."""
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import sys
@@ -16,12 +15,10 @@ from uvicorn.config import WS_PROTOCOLS
 from firehot_server.failure.app import FailureApp
 from firehot_server.failure.report import sentence_only
 from firehot_server.messages import Begin, Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Read, Ready
-from firehot_server.output import flush_output
 from firehot_server.worker import hygiene
 from firehot_server.worker.importing import AppFailed, NeedsRunningLoop, describe, import_app, package_folders
-from firehot_server.worker.link import Link
-from firehot_server.worker.reads import BytecodeCache, watch_source_reads
 from firehot_server.worker.server import Engine, drive, take_sockets
+from firehot_server.worker.standby import StandBy, leave
 
 if TYPE_CHECKING:
     import socket
@@ -31,14 +28,9 @@ if TYPE_CHECKING:
     from firehot_server.template.process import WorkerJob
 
 
-def run_worker(job: WorkerJob) -> NoReturn:
+def run(job: WorkerJob) -> NoReturn:
     """Be a worker until the end of the process."""
-    status = Worker(job).run()
-    # What the user registered runs, but the interpreter is not torn down object by object: with large packages in
-    # memory that takes longer than a reload, and uvicorn's worker, ended by a signal, does not do it either.
-    atexit._run_exitfuncs()
-    flush_output()
-    os._exit(status)
+    leave(Worker(job).run())
 
 
 class Worker:
@@ -47,11 +39,12 @@ class Worker:
     def __init__(self, job: WorkerJob) -> None:
         self._job = job
         self._origins = job.origins
-        self._link = Link(job.channel)
         self._modules: list[str] = []
         """The first-party modules that were read."""
         self._is_debugged = False
         self._loaded: tuple[uvicorn.Config, Callable[..., None]] | None = None
+        self._standby = StandBy(job, self._announce)
+        self._link = self._standby.link
 
     def run(self) -> int:
         """Live; the exit status."""
@@ -70,14 +63,11 @@ class Worker:
 
     def _stand_by(self) -> Begin:
         """All that can be done before it is known what changed; then wait."""
-        hygiene.start_afresh()
         hygiene.on_debugger(self._enter_debugger)
-        watch_source_reads(self._origins.is_first_party, self._announce, BytecodeCache(self._job.configure.cache_dir))
         if self._job.configure.payload_is_plain:
             self._loaded = self._load()
-        begin = self._link.receive()
+        begin = self._standby.wait()
         assert isinstance(begin, Begin)
-        hygiene.forget_folders()
         return begin
 
     def _enter_debugger(self) -> None:

@@ -1,0 +1,49 @@
+"""A stand-by: a forked copy of the template that has made itself fresh and waits to be told what to be."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from typing import TYPE_CHECKING, NoReturn
+
+from firehot_server.output import flush_output
+from firehot_server.worker import hygiene
+from firehot_server.worker.link import Link
+from firehot_server.worker.reads import BytecodeCache, watch_source_reads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from firehot_server.messages import Message
+    from firehot_server.template.process import WorkerJob
+
+
+class StandBy:
+    """This process, until it is told.
+
+    Args:
+        job: what it knows at birth.
+        announce: called with the module's name, the path and the digest of every first-party source, before it runs.
+    """
+
+    def __init__(self, job: WorkerJob, announce: Callable[[str, str, bytes], None]) -> None:
+        self.link = Link(job.channel)
+        hygiene.start_afresh(job.dispositions)
+        watch_source_reads(job.origins.is_first_party, announce, BytecodeCache(job.configure.cache_dir))
+
+    def wait(self) -> Message:
+        """What to be; the files may have changed meanwhile."""
+        message = self.link.receive()
+        hygiene.forget_folders()
+        return message
+
+
+def leave(status: int) -> NoReturn:
+    """End this process: what the user registered runs, but the interpreter is not torn down object by object.
+
+    With large packages in memory that takes longer than a reload, and uvicorn's worker, ended by a signal, does not do
+    it either.
+    """
+    atexit._run_exitfuncs()
+    flush_output()
+    os._exit(status)
