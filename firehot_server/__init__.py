@@ -1,21 +1,49 @@
-"""firehot_server: a development server that reloads in the time a fork takes."""
+"""firehot_server: a development server that reloads in the time a fork takes, and its engine as a library."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from firehot_server.errors import FirehotError
+    from firehot_server.environment import Environment, IsolatedProcess, isolate_imports
+    from firehot_server.errors import (
+        CannotPreload,
+        CannotSend,
+        EnvironmentEnded,
+        FirehotError,
+        IsolatedError,
+        IsolatedExit,
+    )
     from firehot_server.launch import run
     from firehot_server.supervisor.reload import FirehotReload
 
-__all__ = ["FirehotError", "FirehotReload", "run"]
-
 _HOMES = {
+    "CannotPreload": "firehot_server.errors",
+    "CannotSend": "firehot_server.errors",
+    "Environment": "firehot_server.environment",
+    "EnvironmentEnded": "firehot_server.errors",
     "FirehotError": "firehot_server.errors",
     "FirehotReload": "firehot_server.supervisor.reload",
+    "IsolatedError": "firehot_server.errors",
+    "IsolatedExit": "firehot_server.errors",
+    "IsolatedProcess": "firehot_server.environment",
+    "isolate_imports": "firehot_server.environment",
     "run": "firehot_server.launch",
 }
+
+__all__ = [
+    "CannotPreload",
+    "CannotSend",
+    "Environment",
+    "EnvironmentEnded",
+    "FirehotError",
+    "FirehotReload",
+    "IsolatedError",
+    "IsolatedExit",
+    "IsolatedProcess",
+    "isolate_imports",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -130,7 +130,7 @@ class Supervisor:
         self._alarms: Alarms[Alarm] = Alarms()
         self._pending_touches: set[str] = set()
         self._watching: frozenset[str] = frozenset()
-        self._switchboard = Switchboard()
+        self._switchboard = Switchboard(logger)
         self._progress = ProgressLine(sys.stderr)
         self._ledger = Ledger(ReloadRules(config), self._first_party_path())
         self._preloads = AppPreloads(

@@ -82,6 +82,12 @@ class TemplateProcess(Process):
             return "cannot be ended"
         return ending(-status if status < 0 else status << 8)
 
+    def disown(self) -> None:
+        """Close what this process has of it, a copy (by fork) of the process that it belongs to."""
+        self.close()
+        if self.popen is not None:
+            self.popen.returncode = 0  # no child of this process, which must not wait for it
+
 
 @dataclass(slots=True, eq=False)
 class WorkerProcess(Process):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import selectors
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,13 +9,11 @@ from firehot_server.errors import ChannelClosed
 from firehot_server.messages import close_descriptors
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable
 
     from firehot_server.messages import Message
     from firehot_server.supervisor.processes import Process
-
-
-logger = logging.getLogger("uvicorn.error")
 
 
 class HasFileno(Protocol):
@@ -26,7 +23,8 @@ class HasFileno(Protocol):
 class Switchboard:
     """A selector over processes and other sources. Close it with `close`."""
 
-    def __init__(self) -> None:
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
         self._selector = selectors.DefaultSelector()
 
     def listen(self, source: HasFileno, on_readable: Callable[[], None]) -> None:
@@ -53,7 +51,7 @@ class Switchboard:
         try:
             return process.channel.receive_available()
         except Exception as error:  # project code may write anything to any descriptor of its process
-            logger.error("Process %d does not make sense any more (%s); ended.", process.pid, error)
+            self._logger.error("Process %d does not make sense any more (%s); ended.", process.pid, error)
             process.cut()
             return []
 

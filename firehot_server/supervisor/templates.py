@@ -143,9 +143,17 @@ class Templates:
         else:
             self.prepare()
 
-    def withdraw(self) -> None:
-        """Forget the workers that were asked for and are not there yet."""
-        self._orders.clear()
+    def withdraw(self, first: Message | None = None) -> None:
+        """Forget the worker that this was to be told, if it is not there yet; None: every one."""
+        for order in list(self._orders):
+            if first is None or order[0] is first:
+                self._orders.remove(order)
+                close_descriptors(order[0])
+
+    def pass_orders_to(self, other: Templates) -> None:
+        """Let another make the workers that were asked for here and are not there yet."""
+        while self._orders:
+            other.fork(*self._orders.popleft())
 
     def prepare(self) -> None:
         """Fork a stand-by, so that the next worker need not wait for a fork."""
@@ -403,10 +411,29 @@ class Templates:
     def close(self) -> None:
         """End every template, and wait for those that this process has to reap."""
         self._drop_standby()
-        for template in (self._first, self._extending, self._extension, self._base, *self._retired):
-            if template is not None:
-                self._end(template)
+        for template in self._all():
+            self._end(template)
         self._first = self._base = self._extension = self._extending = None
+
+    def disown(self) -> None:
+        """Close what this process has of them, a copy (by fork) of the process that they belong to."""
+        for template in self._all():
+            template.disown()
+        if self._standby is not None:
+            self._standby.close()
+
+    def pids(self) -> list[int]:
+        """The process ids of every template."""
+        return [template.pid for template in self._all()]
+
+    @property
+    def has_children(self) -> bool:
+        """Something that a template forked lives, or has not been reaped."""
+        return any(template.workers for template in self._all())
+
+    def _all(self) -> list[TemplateProcess]:
+        every = (self._first, self._extending, self._extension, self._base, *self._retired)
+        return [template for template in every if template is not None]
 
     def owns(self, template: TemplateProcess | None) -> bool:
         """It lives, so it will report how its children end."""

@@ -49,7 +49,7 @@ class WorkerJob:
     preloaded: frozenset[str]
     """The names in `sys.modules` when the template forked."""
     origins: Origins
-    dispositions: Mapping[int, Any]
+    dispositions: Mapping[signal.Signals, Any]
     """Signal → what the template inherited for it (`signal.getsignal`)."""
     env_file_error: str | None = None
     """Why the environment is not what it should be; no app is imported then."""
@@ -73,7 +73,7 @@ def main(channel_fd: int, lifeline_fd: int, worker: str) -> None:
 class Template:
     """The waiting process. `run()` returns in forked workers only."""
 
-    def __init__(self, channel: Channel, lifeline_fd: int, dispositions: Mapping[int, Any]) -> None:
+    def __init__(self, channel: Channel, lifeline_fd: int, dispositions: Mapping[signal.Signals, Any]) -> None:
         self._channel = channel
         self._lifeline_fd = lifeline_fd
         self._dispositions = dispositions

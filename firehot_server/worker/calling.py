@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import cloudpickle
 
-from firehot_server.errors import ChannelClosed
 from firehot_server.failure.report import capture
 from firehot_server.location import PACKAGE
 from firehot_server.messages import Call, Message, Raised, Returned

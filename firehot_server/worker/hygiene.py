@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _DEBUGGER_EVENTS = frozenset({"builtins.breakpoint", "pdb.Pdb"})
 
 
-def start_afresh(dispositions: Mapping[int, Disposition]) -> None:
+def start_afresh(dispositions: Mapping[signal.Signals, Disposition]) -> None:
     """Make a forked copy of the template forget that it was one.
 
     Args:
@@ -40,7 +40,7 @@ def on_debugger(announce: Callable[[], None]) -> None:
     sys.addaudithook(audit)
 
 
-def _restore_signals(dispositions: Mapping[int, Disposition]) -> None:
+def _restore_signals(dispositions: Mapping[signal.Signals, Disposition]) -> None:
     for number, disposition in dispositions.items():
         # The supervisor answers Ctrl-C for all. A handler rather than SIG_IGN: programs that the app starts inherit
         # what is ignored, but not a handler.

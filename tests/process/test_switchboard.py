@@ -41,7 +41,7 @@ class Peer:
 
 @pytest.fixture
 def board():
-    board = Switchboard()
+    board = Switchboard(logging.getLogger("test"))
     yield board
     board.close()
 

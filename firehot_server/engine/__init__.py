@@ -1,0 +1,1 @@
+"""The caller's side of the engine as a library: what stands behind an `Environment`."""

@@ -1,0 +1,43 @@
+"""Ending a process together with the processes that it started."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def below(pid: int) -> list[psutil.Process]:
+    """The process and all its descendants, parents first; empty if it is gone.
+
+    A `psutil.Process` knows when it was started, so a recycled process id is never taken for it.
+    """
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def terminate(processes: Iterable[psutil.Process]) -> None:
+    """Ask each to end (SIGTERM)."""
+    for process in processes:
+        try:
+            process.terminate()
+        except psutil.Error:
+            pass  # gone, or of another user
+
+
+def kill_after(processes: list[psutil.Process], deadline: float) -> None:
+    """Kill (SIGKILL) what still lives at the deadline (`time.monotonic()`), and what that has started meanwhile."""
+    _, alive = psutil.wait_procs(processes, max(deadline - time.monotonic(), 0))
+    late = {member for process in alive for member in below(process.pid)} | set(alive)
+    for process in late:
+        try:
+            process.kill()
+        except psutil.Error:
+            pass  # gone, or of another user

@@ -1,0 +1,230 @@
+"""The templates of one environment: the one that forks now, and how another takes its place."""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import TYPE_CHECKING
+
+from firehot_server.errors import CannotPreload, EnvironmentEnded
+from firehot_server.logs import logger
+from firehot_server.supervisor import events as ev
+from firehot_server.supervisor.processes import CALLING
+from firehot_server.supervisor.templates import Templates
+from firehot_server.supervisor.terminal import ProgressLine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from firehot_server.config import Settings
+    from firehot_server.engine.package_preloads import PackagePreloads
+    from firehot_server.engine.pump import Pump
+    from firehot_server.messages import Configure, Exited, Message
+    from firehot_server.supervisor.alarms import Alarms
+    from firehot_server.supervisor.processes import TemplateProcess, WorkerProcess
+    from firehot_server.supervisor.switchboard import Switchboard
+
+# How long the children of templates may take to be gone when their lifelines are cut, in seconds.
+_REAP_SECONDS = 5.0
+
+
+class Line:
+    """One interpreter's templates: the first one, and its extensions.
+
+    Every method needs the pump's lock.
+    """
+
+    def __init__(
+        self,
+        first: TemplateProcess,
+        configure: Configure,
+        preloads: PackagePreloads,
+        settings: Settings,
+        switchboard: Switchboard,
+        alarms: Alarms[Callable[[], None]],
+        on_exited: Callable[[Exited], None],
+    ) -> None:
+        self.preloads = preloads
+        self.modules: frozenset[str] = frozenset()
+        """What the template has preloaded, and what it has been extended by."""
+        self.is_ready = False
+        self.hopeless = ""
+        """Why there will be no template."""
+        self._configure = configure
+        self._settings = settings
+        self._alarms = alarms
+        self.templates = Templates(
+            switchboard,
+            preloads,
+            ProgressLine(io.StringIO()),
+            first,
+            logger,
+            worker=CALLING,
+            is_partial=False,
+            preload_timeout=settings.preload_timeout,
+            emit=self._hear,
+            on_exited=on_exited,
+            set_deadline=self._set_deadline,
+        )
+
+    def start(self) -> None:
+        """Spawn the template; `is_ready` or `hopeless` will tell."""
+        self.is_ready = False
+        self.templates.start(self._configure, self._settings.environment)
+
+    @property
+    def is_settled(self) -> bool:
+        return self.is_ready or bool(self.hopeless)
+
+    def _hear(self, event: ev.Event) -> None:
+        match event:
+            case ev.TemplateReady():
+                self.is_ready = True
+                # Without what has just proved impossible.
+                self.modules = frozenset(self.preloads.wanted(self.preloads.requested_by))
+                self.templates.prepare()
+            case ev.TemplateLost(hopeless=True):
+                self.hopeless = event.reason
+            case ev.TemplateLost():
+                logger.warning("%s", event.reason)
+                self.start()
+
+    def _set_deadline(self, seconds: float | None) -> None:
+        if seconds is None:
+            self._alarms.cancel(self.templates.expire)
+        else:
+            self._alarms.set(self.templates.expire, time.monotonic() + seconds)
+
+
+class Family:
+    """The line that forks now, and those that it has replaced, as long as their workers run.
+
+    Args:
+        make_line: a new line for these imports (module → place); whether failures are raised, rather than logged.
+    """
+
+    def __init__(self, pump: Pump, make_line: Callable[[Mapping[str, tuple[str, int]], bool], Line]) -> None:
+        self._pump = pump
+        self._make_line = make_line
+        self._current: Line | None = None
+        self._former: list[Line] = []
+
+    def start(self, imports: Mapping[str, tuple[str, int]]) -> None:
+        """Wait for the first template.
+
+        Raises:
+            EnvironmentEnded: none can be started.
+        """
+        self._current = self._make_line(imports, False)
+        self._wait_for(self._current)
+        self._current.preloads.is_strict = True
+
+    def fork(self, first: Message, take: Callable[[WorkerProcess], None]) -> None:
+        """Get a worker; see `Templates.fork`. The next one is forked meanwhile."""
+        assert self._current is not None
+        self._current.templates.fork(first, take)
+        self._current.templates.prepare()
+
+    def withdraw(self, first: Message) -> None:
+        """Forget this fork, if it has not come about yet."""
+        for line in self._lines():
+            line.templates.withdraw(first)
+
+    @property
+    def hopeless(self) -> str:
+        """Why there can be no worker; empty: there can."""
+        return self._current.hopeless if self._current is not None else ""
+
+    def owns(self, worker: WorkerProcess) -> bool:
+        """Its template lives, so it will report how the worker ends."""
+        return any(line.templates.owns(worker.template) for line in self._lines())
+
+    def update(self, imports: Mapping[str, tuple[str, int]], *, anew: bool) -> bool:
+        """Have these imports preloaded from now on: nothing to do, an addition, or a new template.
+
+        Args:
+            anew: the interpreter itself is no longer what it should be.
+
+        Returns:
+            Whether something was done.
+
+        Raises:
+            CannotPreload: the former template goes on.
+        """
+        assert self._current is not None
+        preloads = self._current.preloads
+        wanted = preloads.wanted(imports)
+        if anew or self._current.modules - set(wanted):
+            self._replace(imports)
+            return True
+        added = [name for name in wanted if name not in self._current.modules]
+        if added:
+            self._extend(self._current, imports, added)
+        return bool(added)
+
+    def _extend(self, line: Line, imports: Mapping[str, tuple[str, int]], added: list[str]) -> None:
+        line.preloads.failures.clear()
+        line.preloads.requested_by = imports
+        line.templates.extend(added)
+        self._pump.wait(lambda: not line.templates.is_extending, "a template with the new imports")
+        _raise_failures(line.preloads)
+        line.modules |= set(added)
+
+    def _replace(self, imports: Mapping[str, tuple[str, int]]) -> None:
+        line = self._make_line(imports, True)
+        try:
+            self._wait_for(line)
+            _raise_failures(line.preloads)
+        except BaseException:
+            self._dismiss(line)
+            raise
+        former, self._current = self._current, line
+        if former is not None:
+            former.templates.pass_orders_to(line.templates)
+            self._dismiss(former)
+
+    def _wait_for(self, line: Line) -> None:
+        line.start()
+        self._pump.wait(lambda: line.is_settled, "a template")
+        if line.hopeless:
+            raise EnvironmentEnded(line.hopeless)
+
+    def _dismiss(self, line: Line) -> None:
+        """It forks no more; its workers run on."""
+        line.templates.retire()
+        self._former = [each for each in self._former if each.templates.has_children]
+        self._former.append(line)
+
+    def _lines(self) -> list[Line]:
+        return [line for line in (self._current, *self._former) if line is not None]
+
+    def pids(self) -> list[int]:
+        """Of every template."""
+        return [pid for line in self._lines() for pid in line.templates.pids()]
+
+    def close(self) -> None:
+        """End all templates, after their children, which have been told to end: nobody else would reap those.
+
+        Raises:
+            Deadline: children are left.
+        """
+        for line in self._lines():
+            line.templates.retire()
+        self._pump.wait(self._has_no_children, "the last processes to end", _REAP_SECONDS)
+
+    def _has_no_children(self) -> bool:
+        return not any(line.templates.has_children for line in self._lines())
+
+    def let_go(self, *, end: bool) -> None:
+        """Close all that belongs to the templates, which ends them; if `end` is false, only this process's copies."""
+        for line in self._lines():
+            if end:
+                line.templates.close()
+            else:
+                line.templates.disown()
+
+
+def _raise_failures(preloads: PackagePreloads) -> None:
+    if preloads.failures:
+        described = "; ".join(preloads.describe(module, reason) for module, reason in preloads.failures.items())
+        raise CannotPreload(f"cannot preload {described}. The former template goes on.")

@@ -1,0 +1,95 @@
+"""Functions, arguments and results on their way to another process and back."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import threading
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from firehot_server.discovery.locate import Locator
+from firehot_server.errors import CannotSend
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_registry_lock = threading.Lock()
+"""cloudpickle's list of modules to pickle by value belongs to the whole program."""
+
+
+def pack(function: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bytes:
+    """Pickle a call.
+
+    What lies in a module that the other process can import goes by name, so it runs the code on disk; all else (of
+    `__main__`, of a notebook, nested, of a test module that no path leads to) goes by value.
+
+    Raises:
+        CannotSend: something in it cannot be pickled.
+    """
+    stream = io.BytesIO()
+    with _registry_lock:
+        pickler = _Pickler(stream)
+        try:
+            pickler.dump((function, arguments, dict(keywords)))
+        except Exception as error:  # an object's own `__reduce__` may raise anything
+            raise CannotSend(f"{_name(function)} or an argument cannot be sent to another process: {error}") from error
+        finally:
+            pickler.forget_modules()
+    return stream.getvalue()
+
+
+def _name(function: Any) -> str:
+    return str(getattr(function, "__qualname__", None) or type(function).__name__)
+
+
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """cloudpickle's, for another process that has the same `sys.path` but none of this one's modules."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        super().__init__(stream, protocol=5)
+        self._locator = Locator(sys.path)
+        self._seen: set[str] = set()
+        self._by_value: list[ModuleType] = []
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, FunctionType | type):
+            self._examine(getattr(obj, "__module__", None))
+        return super().reducer_override(obj)
+
+    def _examine(self, name: object) -> None:
+        if not isinstance(name, str) or name in self._seen:
+            return
+        self._seen.add(name)
+        module = sys.modules.get(name)
+        if not isinstance(module, ModuleType) or name in cloudpickle.list_registry_pickle_by_value():
+            return
+        if not _is_importable(module, name, self._locator):
+            cloudpickle.register_pickle_by_value(module)
+            self._by_value.append(module)
+
+    def forget_modules(self) -> None:
+        """Leave cloudpickle as it was."""
+        for module in self._by_value:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def _is_importable(module: ModuleType, name: str, locator: Locator) -> bool:
+    """Whether an import of this name elsewhere gives this module. What is no source file is not doubted."""
+    origin = getattr(module.__spec__, "origin", None)
+    if not isinstance(origin, str):
+        return module.__spec__ is not None
+    if not origin.endswith(".py"):
+        return True
+    located = locator.find(name)
+    return located is not None and located.file is not None and _is_same_file(located.file, origin)
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    try:
+        return one == other or os.path.samefile(one, other)
+    except OSError:
+        return False

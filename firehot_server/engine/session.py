@@ -1,0 +1,281 @@
+"""The processes of one environment, as their caller has them: templates, running calls, and their end."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+from firehot_server.engine.family import Family, Line
+from firehot_server.engine.package_preloads import PackagePreloads
+from firehot_server.engine.pump import Pump
+from firehot_server.errors import Deadline, EnvironmentEnded
+from firehot_server.logs import logger
+from firehot_server.messages import Call as CallMessage
+from firehot_server.messages import Exited, Surroundings
+from firehot_server.supervisor.alarms import Alarms
+from firehot_server.supervisor.processes import CALLING, TemplateProcess, WorkerProcess, spawn_template
+from firehot_server.supervisor.switchboard import Switchboard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import psutil
+
+    from firehot_server.config import Settings
+    from firehot_server.engine.calls import Call
+    from firehot_server.messages import Configure
+    from firehot_server.supervisor.memory import Memory
+
+STOP_SECONDS = 5.0
+"""What a process gets between SIGTERM and SIGKILL."""
+
+# How long a template may take to report the end of a worker whose channel is closed, in seconds.
+_EXIT_REPORT_SECONDS = 1.0
+# How long a process that was told to run a function may take to read its arguments, in seconds.
+_SEND_SECONDS = 60.0
+# How long the kernel may take to end processes that it was told to kill, in seconds.
+_KILL_SECONDS = 5.0
+
+
+class Session:
+    """Spawns a template when it is made; `open` tells it what to import.
+
+    Methods may be called from any thread.
+
+    Args:
+        configure: the template's first message.
+        settings: what is excluded, the deadline of an import, and the template's environment variables.
+        memory: what earlier runs found out.
+
+    Raises:
+        EnvironmentEnded: no interpreter can be started.
+    """
+
+    def __init__(self, configure: Configure, settings: Settings, memory: Memory) -> None:
+        self._configure = configure
+        self._settings = settings
+        self._memory = memory
+        self._running: dict[int, Call] = {}
+        """By process id; until the process has ended."""
+        self._alarms: Alarms[Callable[[], None]] = Alarms()
+        self._switchboard = Switchboard(logger)
+        self._pump = Pump(self._switchboard, self._alarms)
+        self._family = Family(self._pump, self._make_line)
+        self._ended = ""
+        """Why there are no processes any more."""
+        self._first: TemplateProcess | None = self._spawn()
+        _sessions.add(self)
+
+    def open(self, imports: Mapping[str, tuple[str, int]]) -> None:
+        """Wait until the template has imported these modules (module → file and line of the import).
+
+        Raises:
+            EnvironmentEnded: it cannot be started.
+        """
+        with self._pump:
+            self._family.start(imports)
+
+    def update(self, imports: Mapping[str, tuple[str, int]], *, anew: bool) -> bool:
+        """See `Family.update`."""
+        with self._pump:
+            self._check()
+            return self._family.update(imports, anew=anew)
+
+    # -- calls
+
+    def start(self, call: Call, payload: bytes) -> None:
+        """Wait until the call's process has all that it needs to run.
+
+        Raises:
+            EnvironmentEnded: there are no processes any more.
+            Deadline: the process does not take its arguments.
+        """
+        with self._pump:
+            self._pump.catch_up()
+            self._check()
+            message = CallMessage(payload, _surroundings(), *_standard_streams())
+            self._family.fork(message, functools.partial(self._began, call))
+            try:
+                self._pump.wait(lambda: call.has_begun or self._is_over(), f"a process for {call.name}")
+                self._check()
+                self._pump.wait(lambda: call.has_been_sent, f"{call.name} to take its arguments", _SEND_SECONDS)
+            except BaseException:
+                call.was_stopped = True
+                call.cut()
+                self._family.withdraw(message)
+                raise
+
+    def wait(self, call: Call, seconds: float | None) -> None:
+        """Until the call has answered, or will not.
+
+        Raises:
+            Deadline: it has not in time.
+        """
+        with self._pump:
+            self._pump.wait(lambda: call.is_over, f"{call.name} (process {call.pid}) to return", seconds)
+
+    def stop(self, call: Call) -> None:
+        """End a call's process and its descendants: SIGTERM, then SIGKILL."""
+        with self._pump:
+            self._pump.catch_up()
+            if call.has_ended:
+                return
+            call.was_stopped = True
+        from firehot_server.engine import descendants  # psutil: for those who stop something
+
+        self._end([call], descendants.below(call.pid))
+
+    # -- the end
+
+    def close(self) -> None:
+        """End every process, calls with their descendants; none is left, not even as a zombie."""
+        with self._pump:
+            if self._ended:
+                return
+            self._ended = "this environment is closed"
+            self._pump.catch_up()
+            running = list(self._running.values())
+            for call in running:
+                call.was_stopped = not call.is_over
+        try:
+            if running:
+                self._end(running, self._descendants_of(running))
+            with self._pump:
+                self._family.close()
+        except Deadline as error:
+            logger.error("%s", error)
+        finally:
+            self.let_go()
+
+    def let_go(self, *, end: bool = True) -> None:
+        """Close all that belongs to the processes, which ends them; if `end` is false, only this process's copies."""
+        self._ended = self._ended or "this environment is closed"
+        for call in list(self._running.values()):
+            self._over(call, None)
+        self._family.let_go(end=end)
+        if self._first is not None:
+            self._first.end() if end else self._first.disown()
+        self._switchboard.close()
+        _sessions.discard(self)
+
+    def disown(self) -> None:
+        """This is a copy, by fork, of the process that owns all this: keep nothing of it open."""
+        self._pump = Pump(self._switchboard, self._alarms)  # another thread may have held the lock
+        self._ended = "this environment belongs to the process that this one was forked from"
+        self.let_go(end=False)
+
+    def _descendants_of(self, running: list[Call]) -> list[psutil.Process]:
+        from firehot_server.engine import descendants
+
+        # One walk over all processes for each template, rather than for each of hundreds of workers.
+        orphans = [call.pid for call in running if call.process is None or not self._family.owns(call.process)]
+        return [process for pid in [*self._family.pids(), *orphans] for process in descendants.below(pid)]
+
+    def _end(self, calls: list[Call], processes: list[psutil.Process]) -> None:
+        """Without the lock, but where it says: psutil waits, too."""
+        from firehot_server.engine import descendants
+
+        deadline = time.monotonic() + STOP_SECONDS
+        descendants.terminate(processes)
+        self._wait_for_end(calls, STOP_SECONDS)
+        with self._pump:
+            for call in calls:
+                call.cut()
+        descendants.kill_after(processes, deadline)
+        self._wait_for_end(calls, _KILL_SECONDS)
+
+    def _wait_for_end(self, calls: list[Call], seconds: float) -> None:
+        with self._pump:
+            try:
+                self._pump.wait(lambda: all(call.has_ended for call in calls), "stopped processes to end", seconds)
+            except Deadline as error:
+                logger.debug("%s", error)
+
+    # -- all of this with the lock
+
+    def _check(self) -> None:
+        if self._is_over():
+            raise EnvironmentEnded(self._ended or self._family.hopeless)
+
+    def _is_over(self) -> bool:
+        return bool(self._ended or self._family.hopeless)
+
+    def _spawn(self) -> TemplateProcess:
+        try:
+            return spawn_template(self._settings.environment, CALLING)
+        except OSError as error:
+            raise EnvironmentEnded(f"No interpreter can be started: {error}.") from error
+
+    def _make_line(self, imports: Mapping[str, tuple[str, int]], is_strict: bool) -> Line:
+        first, self._first = self._first, None
+        return Line(
+            first or self._spawn(),
+            self._configure,
+            PackagePreloads(self._settings, self._memory, self._configure.sys_path, imports, is_strict=is_strict),
+            self._settings,
+            self._switchboard,
+            self._alarms,
+            self._exited,
+        )
+
+    def _began(self, call: Call, process: WorkerProcess) -> None:
+        call.began(process)
+        self._running[process.pid] = call
+        self._switchboard.attach(process, call.hear, functools.partial(self._channel_closed, call))
+
+    def _channel_closed(self, call: Call) -> None:
+        assert call.process is not None
+        call.cut()
+        if self._family.owns(call.process):
+            self._alarms.set(functools.partial(self._over, call, None), time.monotonic() + _EXIT_REPORT_SECONDS)
+        else:
+            self._over(call, None)
+
+    def _exited(self, message: Exited) -> None:
+        call = self._running.get(message.pid)
+        if call is not None and call.process is not None:
+            self._switchboard.drain(call.process)
+            self._over(call, message.status)
+
+    def _over(self, call: Call, status: int | None) -> None:
+        if call.process is not None:
+            self._running.pop(call.pid, None)
+            self._switchboard.release(call.process)
+            call.ended(status)
+
+
+def _surroundings() -> Surroundings:
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:
+        folder = ""  # it was removed
+    return Surroundings(folder, dict(os.environ), tuple(sys.path))
+
+
+def _standard_streams() -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Which of the standard streams are open, and copies of their descriptors."""
+    numbers = tuple(number for number in (0, 1, 2) if _is_open(number))
+    return numbers, tuple(os.dup(number) for number in numbers)
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for session in list(_sessions):
+        session.disown()
+
+
+os.register_at_fork(after_in_child=_disown_all)

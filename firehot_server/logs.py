@@ -1,0 +1,38 @@
+"""The logger `firehot`, its level from FIREHOT_LOG_LEVEL, and the level `trace` below debug."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Final
+
+TRACE: Final = 5
+"""Below `logging.DEBUG`: every message between the processes."""
+
+VARIABLE: Final = "FIREHOT_LOG_LEVEL"
+_LEVELS: Final = {
+    "trace": TRACE,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+logger: Final = logging.getLogger("firehot")
+
+
+def configure() -> None:
+    """Set the level that the environment asks for; a level that the program has set itself stays, if it asks for none.
+
+    An unknown value is named, and `warn` is used. Where the program has not configured logging, records go to stderr.
+    """
+    logging.addLevelName(TRACE, "TRACE")
+    value = os.environ.get(VARIABLE)
+    if value or logger.level == logging.NOTSET:
+        logger.setLevel(_LEVELS.get((value or "warn").strip().lower(), logging.WARNING))
+    if value and not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("firehot %(levelname)s: %(message)s"))
+        logger.addHandler(handler)
+    if value and value.strip().lower() not in _LEVELS:
+        logger.warning("%s=%s is none of %s; warn is used.", VARIABLE, value, ", ".join(_LEVELS))
