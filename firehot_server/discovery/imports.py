@@ -12,6 +12,7 @@ from .conditions import last_name, truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Self
 
 _FILENAME: Final = "<firehot scan>"
 _QUIET: Final = ("ignore", None, Warning, re.compile(_FILENAME), 0)
@@ -54,6 +55,26 @@ class Scan:
     """What `scan` found: the imports in the order in which they run."""
 
     imports: tuple[Import, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unparsed:
+    """A file whose imports are unknown: it does not parse (at `line`), or cannot be read (0)."""
+
+    path: str
+    line: int
+    message: str
+
+    @classmethod
+    def of(cls, path: str, error: SyntaxError | OSError) -> Self:
+        """What reading or scanning this file raised.
+
+        >>> Unparsed.of("/app.py", FileNotFoundError(2, "No such file or directory"))
+        Unparsed(path='/app.py', line=0, message='No such file or directory')
+        """
+        if isinstance(error, SyntaxError):
+            return cls(path, error.lineno or 0, error.msg)
+        return cls(path, 0, error.strerror or str(error))
 
 
 class _Context(NamedTuple):

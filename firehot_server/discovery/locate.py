@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from _typeshed.importlib import PathEntryFinderProtocol
 
+    from .origin import Origins
+
 _BUILT_IN: Final = frozenset(sys.builtin_module_names)
 
 
@@ -57,6 +59,16 @@ class Located:
         """May it have submodules?"""
         return self.search is not None
 
+    def is_first_party(self, origins: Origins) -> bool:
+        """May somebody edit it? A namespace package is first-party as soon as one of its portions is."""
+        if self.kind is Kind.NAMESPACE:
+            return any(origins.is_first_party(portion) for portion in self.search or ())
+        return origins.is_first_party(self.file)
+
+    def is_stdlib(self, origins: Origins) -> bool:
+        """Does it come with the interpreter?"""
+        return self.kind is not Kind.NAMESPACE and origins.is_stdlib(self.file)
+
 
 class Locator:
     """Finds modules on `path`, a list like `sys.path` (`""` is the working directory), and remembers them.
@@ -79,7 +91,22 @@ class Locator:
             self._located[name] = self._look_up(name)
         return self._located[name]
 
-    def deepest(self, name: str) -> Located | None:
+    def meant(self, module: str, names: Iterable[str]) -> list[Located]:
+        """What `from module import names` asks for (`import module`, without names).
+
+        The submodules among the names, else the module, or as much of that name as exists.
+
+        >>> [each.name for each in Locator(sys.path).meant("xml", ["sax", "etree", "other"])]
+        ['xml.sax', 'xml.etree']
+        """
+        base = self._deepest(module)
+        if base is None:
+            return []
+        if base.name != module:
+            return [base]
+        return list(self._submodules(base, names)) or [base]
+
+    def _deepest(self, name: str) -> Located | None:
         """Locate `name`, or the nearest parent that exists: `six` for `six.moves`, which is no file."""
         located = self.find(name)
         while located is None and "." in name:
@@ -87,8 +114,7 @@ class Locator:
             located = self.find(name)
         return located
 
-    def submodules(self, located: Located, names: Iterable[str]) -> Iterator[Located]:
-        """Those of `names`, as in `from located import names`, that are modules of their own."""
+    def _submodules(self, located: Located, names: Iterable[str]) -> Iterator[Located]:
         if located.is_package:
             found = (self.find(f"{located.name}.{name}") for name in names)
             yield from (each for each in found if each is not None)
@@ -102,7 +128,12 @@ class Locator:
         if not parent:
             return self._search(name, self._path) or _find_editable(name)
         package = self.find(parent)
-        return self._search(name, package.search) if package and package.search else None
+        if package is None or not package.search:
+            return None
+        found = self._search(name, package.search)
+        if found is None and package.kind is Kind.NAMESPACE:  # several projects' packages may meet in it
+            return _find_editable(name)
+        return found
 
     def _search(self, name: str, path: Iterable[str]) -> Located | None:
         """Do as `PathFinder` does: the first module or regular package wins, else all namespace portions."""
@@ -171,3 +202,9 @@ def _locations(spec: ModuleSpec | None) -> tuple[str, ...] | None:
     if spec is None or spec.submodule_search_locations is None:
         return None
     return tuple(spec.submodule_search_locations)
+
+
+def with_parents(name: str) -> list[str]:
+    """`a.b.c` as `a`, `a.b`, `a.b.c`: the order in which an import runs them."""
+    parts = name.split(".")
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]

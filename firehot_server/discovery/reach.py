@@ -7,22 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .imports import Import, scan
-from .locate import Kind, Located, Locator
+from .imports import Import, Unparsed, scan
+from .locate import Kind, Located, Locator, with_parents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from .origin import Origins
-
-
-@dataclass(frozen=True, slots=True)
-class Unparsed:
-    """A first-party file whose imports are unknown: it does not parse (at `line`), or cannot be read (0)."""
-
-    path: str
-    line: int
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,42 +109,28 @@ class _Walk:
 
     def _asks(self, imports: Iterable[Import], file: str) -> Iterator[_Ask]:
         for each in imports:
-            for meant in self._meant(each):
-                for located in filter(None, map(self._locator.find, _with_parents(meant.name))):
+            for meant in self._locator.meant(each.module, each.names):
+                for located in filter(None, map(self._locator.find, with_parents(meant.name))):
                     yield _Ask(located, located is meant, file, each.line)
-
-    def _meant(self, each: Import) -> list[Located]:
-        """The submodules that a from-import names, else its module, or as much of that name as exists."""
-        base = self._locator.deepest(each.module)
-        if base is None:
-            return []
-        if base.name != each.module:
-            return [base]
-        return list(self._locator.submodules(base, each.names)) or [base]
 
     def _meet(self, ask: _Ask) -> Iterator[_Ask] | None:
         """Note what an import asks for; returns the imports inside it, if it is first-party and new."""
         located = ask.located
         if located.name in self._visited or located.name in self._covered:
             return None
-        if self._is_first_party(located):
+        if located.is_first_party(self._origins):
             self._visited.add(located.name)
             return self._enter(located)
         if ask.is_meant:
             self._preload(ask)
         return None
 
-    def _is_first_party(self, located: Located) -> bool:
-        if located.kind is Kind.NAMESPACE:  # as soon as one of its portions is
-            return any(self._origins.is_first_party(portion) for portion in located.search or ())
-        return self._origins.is_first_party(located.file)
-
     def _preload(self, ask: _Ask) -> None:
         located = ask.located
         if located.kind is Kind.BUILT_IN:  # there without being asked for
             return
-        self._covered.update(_with_parents(located.name))
-        if located.kind is not Kind.NAMESPACE and self._origins.is_stdlib(located.file):
+        self._covered.update(with_parents(located.name))
+        if located.is_stdlib(self._origins):
             self._stdlib.append(located.name)
         else:
             self._third_party[located.name] = (ask.file, ask.line)
@@ -173,14 +150,6 @@ class _Walk:
     def _scan(self, located: Located, file: str) -> tuple[Import, ...]:
         try:
             return scan(self._read(file), module=located.name, is_package=located.is_package).imports
-        except SyntaxError as error:
-            self._unparsed.append(Unparsed(file, error.lineno or 0, error.msg))
-        except OSError as error:
-            self._unparsed.append(Unparsed(file, 0, error.strerror or str(error)))
-        return ()
-
-
-def _with_parents(name: str) -> list[str]:
-    """`a.b.c` as `a`, `a.b`, `a.b.c`: the order in which an import runs them."""
-    parts = name.split(".")
-    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)]
+        except (SyntaxError, OSError) as error:
+            self._unparsed.append(Unparsed.of(file, error))
+            return ()

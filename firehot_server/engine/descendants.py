@@ -10,6 +10,9 @@ import psutil
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+# How long the kernel may take to end processes that it was told to kill, in seconds.
+_KILL_SECONDS = 1.0
+
 
 def below(pid: int) -> list[psutil.Process]:
     """The process and all its descendants, parents first; empty if it is gone.
@@ -41,3 +44,4 @@ def kill_after(processes: list[psutil.Process], deadline: float) -> None:
             process.kill()
         except psutil.Error:
             pass  # gone, or of another user
+    psutil.wait_procs(late, _KILL_SECONDS)

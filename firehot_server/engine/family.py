@@ -10,7 +10,7 @@ from firehot_server.errors import CannotPreload, EnvironmentEnded
 from firehot_server.logs import logger
 from firehot_server.supervisor import events as ev
 from firehot_server.supervisor.processes import CALLING
-from firehot_server.supervisor.templates import Templates
+from firehot_server.supervisor.templates import Policy, Templates
 from firehot_server.supervisor.terminal import ProgressLine
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ class Line:
             ProgressLine(io.StringIO()),
             first,
             logger,
-            worker=CALLING,
-            is_partial=False,
-            preload_timeout=settings.preload_timeout,
+            Policy(CALLING, settings.preload_timeout, is_partial=False, forks_ahead=True),
             emit=self._hear,
             on_exited=on_exited,
             set_deadline=self._set_deadline,
@@ -123,7 +121,6 @@ class Family:
         """Get a worker; see `Templates.fork`. The next one is forked meanwhile."""
         assert self._current is not None
         self._current.templates.fork(first, take)
-        self._current.templates.prepare()
 
     def withdraw(self, first: Message) -> None:
         """Forget this fork, if it has not come about yet."""

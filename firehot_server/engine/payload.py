@@ -25,7 +25,8 @@ def pack(function: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any])
     """Pickle a call.
 
     What lies in a module that the other process can import goes by name, so it runs the code on disk; all else (of
-    `__main__`, of a notebook, nested, of a test module that no path leads to) goes by value.
+    `__main__`, of a notebook, nested, of a test module that no path leads to, of a module that is still being imported)
+    goes by value.
 
     Raises:
         CannotSend: something in it cannot be pickled.
@@ -78,7 +79,12 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
 
 def _is_importable(module: ModuleType, name: str, locator: Locator) -> bool:
-    """Whether an import of this name elsewhere gives this module. What is no source file is not doubted."""
+    """Whether an import of this name elsewhere gives this module. What is no source file is not doubted.
+
+    A module that is being imported now would, over there, arrive at this very call again.
+    """
+    if getattr(module.__spec__, "_initializing", False):
+        return False
     origin = getattr(module.__spec__, "origin", None)
     if not isinstance(origin, str):
         return module.__spec__ is not None

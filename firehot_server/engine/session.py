@@ -95,8 +95,7 @@ class Session:
             Deadline: the process does not take its arguments.
         """
         with self._pump:
-            self._pump.catch_up()
-            self._check()
+            self._catch_up()
             message = CallMessage(payload, _surroundings(), *_standard_streams())
             self._family.fork(message, functools.partial(self._began, call))
             try:
@@ -121,9 +120,9 @@ class Session:
     def stop(self, call: Call) -> None:
         """End a call's process and its descendants: SIGTERM, then SIGKILL."""
         with self._pump:
-            self._pump.catch_up()
             if call.has_ended:
                 return
+            self._catch_up()
             call.was_stopped = True
         from firehot_server.engine import descendants  # psutil: for those who stop something
 
@@ -136,8 +135,8 @@ class Session:
         with self._pump:
             if self._ended:
                 return
-            self._ended = "this environment is closed"
             self._pump.catch_up()
+            self._ended = "this environment is closed"
             running = list(self._running.values())
             for call in running:
                 call.was_stopped = not call.is_over
@@ -172,8 +171,10 @@ class Session:
         from firehot_server.engine import descendants
 
         # One walk over all processes for each template, rather than for each of hundreds of workers.
+        templates = self._family.pids()
         orphans = [call.pid for call in running if call.process is None or not self._family.owns(call.process)]
-        return [process for pid in [*self._family.pids(), *orphans] for process in descendants.below(pid)]
+        found = {process for pid in [*templates, *orphans] for process in descendants.below(pid)}
+        return [process for process in found if process.pid not in templates]
 
     def _end(self, calls: list[Call], processes: list[psutil.Process]) -> None:
         """Without the lock, but where it says: psutil waits, too."""
@@ -196,6 +197,11 @@ class Session:
                 logger.debug("%s", error)
 
     # -- all of this with the lock
+
+    def _catch_up(self) -> None:
+        self._check()
+        self._pump.catch_up()
+        self._check()
 
     def _check(self) -> None:
         if self._is_over():

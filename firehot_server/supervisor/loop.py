@@ -53,7 +53,7 @@ from firehot_server.supervisor.processes import SERVING, TemplateProcess, Worker
 from firehot_server.supervisor.rules import ReloadRules
 from firehot_server.supervisor.signals import SignalPipe
 from firehot_server.supervisor.switchboard import Switchboard
-from firehot_server.supervisor.templates import Templates
+from firehot_server.supervisor.templates import Policy, Templates
 from firehot_server.supervisor.terminal import ProgressLine, TerminalModes
 from firehot_server.supervisor.watcher import Degraded, Touched, Watcher, Watching
 
@@ -149,9 +149,7 @@ class Supervisor:
             self._progress,
             first,
             logger,
-            worker=SERVING,
-            is_partial=True,
-            preload_timeout=self._settings.preload_timeout,
+            Policy(SERVING, self._settings.preload_timeout, is_partial=True, forks_ahead=False),
             emit=self._feed,
             on_exited=self._child_exited,
             set_deadline=lambda seconds: self._set_alarm("preload", seconds),

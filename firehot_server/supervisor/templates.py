@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from firehot_server.channel import Channel
@@ -36,13 +37,28 @@ if TYPE_CHECKING:
 _ATTEMPTS = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How templates are to behave.
+
+    Attributes:
+        worker: what their copies are for, `SERVING` or `CALLING`.
+        preload_timeout: seconds that one module may take to be imported.
+        is_partial: an extension may lack some of what it was asked for; else the former template stays.
+        forks_ahead: when a stand-by is taken the next one is forked at once, not only when asked for.
+    """
+
+    worker: str
+    preload_timeout: float
+    is_partial: bool
+    forks_ahead: bool
+
+
 class Templates:
     """Owns every template process.
 
     Args:
         first: spawned already, and not yet told anything.
-        worker: what the copies are for, `SERVING` or `CALLING`.
-        is_partial: whether an extension may lack some of what it was asked for; else the former template stays.
         emit: takes `TemplateReady` and `TemplateLost`.
         on_exited: takes the `Exited` of a template's child.
         set_deadline: (re)starts the preload deadline; None stops it.
@@ -55,10 +71,8 @@ class Templates:
         progress: ProgressLine,
         first: TemplateProcess,
         logger: logging.Logger,
+        policy: Policy,
         *,
-        worker: str,
-        is_partial: bool,
-        preload_timeout: float,
         emit: Callable[[ev.Event], None],
         on_exited: Callable[[Exited], None],
         set_deadline: Callable[[float | None], None],
@@ -67,9 +81,7 @@ class Templates:
         self._preloads = preloads
         self._progress = progress
         self._logger = logger
-        self._worker = worker
-        self._is_partial = is_partial
-        self._timeout = preload_timeout
+        self._policy = policy
         self._emit = emit
         self._on_exited = on_exited
         self._set_deadline = set_deadline
@@ -109,11 +121,11 @@ class Templates:
         self._awaited = 0
         first, self._first = self._first, None
         try:
-            template = self._base = first or spawn_template(self._environment, self._worker)
+            template = self._base = first or spawn_template(self._environment, self._policy.worker)
         except OSError as error:
             self._emit(ev.TemplateLost(f"No new interpreter can be started: {error}.", hopeless=True))
             return
-        self._set_deadline(self._timeout)
+        self._set_deadline(self._policy.preload_timeout)
         self._attach(template)
         self._switchboard.send(template, self._configure)
         for batch in self._preloads.batches():
@@ -183,7 +195,7 @@ class Templates:
         self._switchboard.detach(process)
         self._switchboard.send(process, first)
         take(process)
-        if self._orders:
+        if self._orders or self._policy.forks_ahead:
             self.prepare()
 
     def _drop_standby(self) -> None:
@@ -218,7 +230,7 @@ class Templates:
         match message:
             case Preloading():
                 template.preloading = message.module
-                self._set_deadline(self._timeout)
+                self._set_deadline(self._policy.preload_timeout)
                 if template is self._base:
                     self._progress.show(f"Preloading {message.module} ({message.number}/{message.total})")
             case Preloaded():
@@ -275,12 +287,12 @@ class Templates:
     def _extension_is_ready(self, template: TemplateProcess, message: Preloaded) -> None:
         for skipped in message.skipped:
             self._preloads.reject(skipped.module, skipped.reason)
-        if any(skipped.lasting or not self._is_partial for skipped in message.skipped):
+        if any(skipped.lasting or not self._policy.is_partial for skipped in message.skipped):
             self._give_extension_up(template, [skipped.module for skipped in message.skipped])
             return
         self._extending = None
         self._is_extending = False
-        self._extension_has = self._extended_by
+        self._extension_has = list(self._extended_by)
         if self._extension is not None:
             self._retire_one(self._extension)
         self._extension = template
@@ -294,10 +306,11 @@ class Templates:
         self._is_extending = False
         self._switchboard.release(template)
         self._preloads.forget(modules)
-        if self._is_partial:
+        if self._policy.is_partial:
             self._extras = [name for name in self._extras if name not in modules]
         else:
-            self._extras = self._extended_by = list(self._extension_has)
+            self._extras = list(self._extension_has)
+            self._extended_by = list(self._extension_has)
         self._extend()
 
     def _change_forker(self) -> None:
@@ -317,10 +330,10 @@ class Templates:
         """The preload deadline has passed."""
         late = [t for t in (self._base, self._extending) if t is not None and t.preloading is not None]
         for template in late:
-            self._reject(template, f"it did not finish importing within {self._timeout:g} s")
+            self._reject(template, f"it did not finish importing within {self._policy.preload_timeout:g} s")
         if not late and self._base is not None and not self._ready:
             self._end(self._base)
-            self._base_lost(f"did not get ready within {self._timeout:g} s")
+            self._base_lost(f"did not get ready within {self._policy.preload_timeout:g} s")
 
     def _lose(self, template: TemplateProcess) -> None:
         """The channel is closed: the process is gone, or as good as."""
@@ -336,6 +349,7 @@ class Templates:
             self._switchboard.release(template)
             self._change_forker()
         elif template is self._base:
+            self._switchboard.release(template)
             self._base_lost(how)
 
     def _base_lost(self, how: str) -> None:

@@ -164,18 +164,25 @@ class Template:
         if pid:
             self._send(Extended(pid, channel=ends[:1], lifeline=ends[1:]))
             return
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)
         self._channel = channel
         self._wakeup = _ChildWakeup()
         self._inbox.clear()  # what came together with this was asked of the original
         self._preload(message.modules)
 
     def _fork(self) -> tuple[int, Channel, tuple[int, ...]]:
-        """Fork; (pid, unused, the supervisor's ends) in the parent, (0, its channel, ()) in the child."""
+        """Fork; (pid, unused, the supervisor's ends) in the parent, (0, its channel, ()) in the child.
+
+        The child has `IGNORED_SIGNALS` blocked.
+        """
         ours, theirs = Channel.pair()
         read_end, write_end = lifeline.create()
         flush_output()
+        # A signal that comes before the copy has its own dispositions is kept for then.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
         pid = os.fork()
         if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             ours.close()
             os.close(read_end)
             return pid, ours, (theirs.detach(), write_end)

@@ -46,6 +46,7 @@ def _restore_signals(dispositions: Mapping[signal.Signals, Disposition]) -> None
         # what is ignored, but not a handler.
         python_s_own = disposition is signal.default_int_handler
         signal.signal(number, _leave_to_supervisor if python_s_own else disposition)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, dispositions)  # blocked since before the fork
 
 
 def _leave_to_supervisor(_number: int, _frame: FrameType | None) -> None:

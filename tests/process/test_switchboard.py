@@ -1,5 +1,6 @@
 """The switchboard delivers what processes say, in order, and never waits for one of them."""
 
+import logging
 import os
 
 import pytest

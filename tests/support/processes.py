@@ -159,3 +159,9 @@ def sockets(pid):
     except OSError:
         return set()
     return {link for link in links if link.startswith("socket:")}
+
+
+def private_kilobytes(pid):
+    """Memory that is this process's alone."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))

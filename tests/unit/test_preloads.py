@@ -8,8 +8,8 @@ from uvicorn import Config
 
 from firehot_server.config import Settings
 from firehot_server.discovery.origin import Origins
-from firehot_server.supervisor.memory import Memory
 from firehot_server.supervisor.app_preloads import AppPreloads, server_stack
+from firehot_server.supervisor.memory import Memory
 
 REASON = "it left a thread running (poll)"
 
