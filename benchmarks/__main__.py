@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks [reload] [cold] [options]`, from the repository's root."""
+"""The command line: `python -m benchmarks [reload] [cold] [engine] [options]`, from the repository's root."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
-from . import cold, reload
+from . import cold, engine, reload
 from .apps import APPS
-from .check import Demand, cold_shortfalls, reload_shortfalls
+from .check import Demand, cold_shortfalls, engine_shortfalls, reload_shortfalls
 from .environments import ROOT, SetupError, ensure, find_interpreter
-from .report import as_json, cold_table, reload_table
-from .servers import SERVERS
+from .packages import PACKAGES
+from .report import ENGINE_FIGURES, as_json, cold_table, engine_json, engine_table, reload_table
+from .servers import LIBRARIES, SERVERS
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from .apps import App
-    from .environments import Environment, Interpreter
-    from .servers import Server
+    from .environments import Environment, Interpreter, Recipe
+    from .servers import Library, Server
 
 _Named = TypeVar("_Named")
+_Candidate = TypeVar("_Candidate", "Server", "Library")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,9 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A shell starts background jobs with SIGINT ignored, which the servers would inherit and not end at it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        interpreter = find_interpreter(options.python, max(s.recipe.minimum for s in SERVERS.values()))
-        servers = list(_usable(options.servers, interpreter))
-        environments = {s.recipe.name: ensure(s.recipe, interpreter) for s in servers}
+        interpreter = find_interpreter(options.python, _recipes(SERVERS.values(), LIBRARIES))
+        servers = _usable(options.servers if SERVING.intersection(options.benches) else (), interpreter)
+        libraries = _usable(LIBRARIES if "engine" in options.benches else (), interpreter)
+        environments = {recipe.name: ensure(recipe, interpreter) for recipe in _recipes(servers, libraries)}
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -50,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="firehot-bench-")).resolve()
     try:
-        return _run(options, _settings(options, servers, environments, results, scratch), interpreter)
+        settings = _settings(options, servers, libraries, environments, results, scratch)
+        return _run(options, settings, interpreter)
     except KeyboardInterrupt:
         return 130
     finally:
@@ -66,21 +69,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "benches", nargs="*", type=_bench, default=list(BENCHES), metavar="bench", help=_choices(BENCHES)
     )
-    parser.add_argument("--apps", type=_names(APPS), default=tuple(APPS.values()), help=_listed(APPS))
-    parser.add_argument("--servers", type=_names(SERVERS), default=tuple(SERVERS.values()), help=_listed(SERVERS))
+    _add_names(parser, "--apps", APPS, "reload, cold")
+    _add_names(parser, "--servers", SERVERS, "reload, cold")
+    _add_names(parser, "--packages", PACKAGES, "engine")
     parser.add_argument("--edits", type=_positive, default=15, help="edits of each server, after a first one")
     parser.add_argument("--starts", type=_positive, default=5, help="cold starts of each server")
-    parser.add_argument("--python", help="the interpreter for all servers; default: one that all can run on")
+    parser.add_argument("--rounds", type=_positive, default=5, help="entries of each library into each package")
+    parser.add_argument("--python", help="the interpreter for all of them; default: one that all can run on")
     parser.add_argument("--output", type=Path, help="also write everything measured to this JSON file")
     parser.add_argument("--results", type=Path, help="folder for logs; default: build/bench/<time>")
     parser.add_argument(
         "--check",
         action="store_true",
-        help="exit 1 if firehot has a failed or stale request, a lost edit, or misses a ratio",
+        help="exit 1 if ours has a failed or stale request, a lost edit, or a failed figure, or misses a ratio",
     )
     parser.add_argument(
         "--min-ratio",
-        type=_demand,
+        type=_demand(SERVERS, APPS),
         action="append",
         default=[],
         metavar="[APP:]PEER=RATIO",
@@ -88,21 +93,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--max-cold",
-        type=_demand,
+        type=_demand(SERVERS, APPS),
         action="append",
         default=[],
         metavar="[APP:]PEER=RATIO",
         help="how much of a peer's time a cold start may take, with --check",
     )
+    parser.add_argument(
+        "--max-engine",
+        type=_demand(ENGINE_FIGURES, PACKAGES),
+        action="append",
+        default=[],
+        metavar="[PACKAGE:]FIGURE=RATIO",
+        help=f"how much of firehot's time a figure of the library may take, with --check: {', '.join(ENGINE_FIGURES)}",
+    )
     return parser
+
+
+def _add_names(parser: argparse.ArgumentParser, option: str, table: Mapping[str, object], benches: str) -> None:
+    known = f"for {benches}: comma-separated, {_choices(table)}"
+    parser.add_argument(option, type=_names(table), default=tuple(table.values()), help=known)
 
 
 def _choices(table: Mapping[str, object]) -> str:
     return f"of {', '.join(table)}; default: all"
-
-
-def _listed(table: Mapping[str, object]) -> str:
-    return f"comma-separated, {_choices(table)}"
 
 
 def _bench(text: str) -> str:
@@ -111,15 +125,18 @@ def _bench(text: str) -> str:
     return text
 
 
-def _demand(text: str) -> Demand:
-    try:
-        demand = Demand.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    for name, table in ((demand.peer, SERVERS), (demand.app or next(iter(APPS)), APPS)):
-        if name not in table:  # a typing error must not make the check pass
-            raise argparse.ArgumentTypeError(f"unknown: {name}; known: {', '.join(table)}")
-    return demand
+def _demand(names: Collection[str], subjects: Collection[str]) -> Callable[[str], Demand]:
+    def parse(text: str) -> Demand:
+        try:
+            demand = Demand.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        for name, known in ((demand.name, names), (demand.subject, subjects)):
+            if name is not None and name not in known:  # a typing error must not make the check pass
+                raise argparse.ArgumentTypeError(f"unknown: {name}; known: {', '.join(known)}")
+        return demand
+
+    return parse
 
 
 def _names(table: Mapping[str, _Named]) -> Callable[[str], tuple[_Named, ...]]:
@@ -139,31 +156,36 @@ def _positive(text: str) -> int:
     return number
 
 
-def _usable(servers: Sequence[Server], interpreter: Interpreter) -> Iterator[Server]:
-    for server in servers:
-        if interpreter.version[:2] >= server.recipe.minimum:
-            yield server
-        else:
-            needed = ".".join(map(str, server.recipe.minimum))
-            print(
-                f"skipping {server.name}: it needs Python {needed}, this run has {interpreter}",
-                file=sys.stderr,
-            )
+def _recipes(servers: Iterable[Server], libraries: Iterable[Library]) -> tuple[Recipe, ...]:
+    recipes = [*(server.recipe for server in servers), *(library.recipe for library in libraries)]
+    return tuple(dict.fromkeys(recipes))  # several share one
+
+
+def _usable(candidates: Sequence[_Candidate], interpreter: Interpreter) -> tuple[_Candidate, ...]:
+    for candidate in candidates:
+        if not candidate.recipe.supports(interpreter):
+            needs = f"it needs Python {candidate.recipe.needs}, this run has {interpreter}"
+            print(f"skipping {candidate.name}: {needs}", file=sys.stderr)
+    return tuple(candidate for candidate in candidates if candidate.recipe.supports(interpreter))
 
 
 def _settings(
     options: argparse.Namespace,
-    servers: Sequence[Server],
+    servers: tuple[Server, ...],
+    libraries: tuple[Library, ...],
     environments: Mapping[str, Environment],
     results: Path,
     scratch: Path,
 ) -> Settings:
     return Settings(
         apps=options.apps,
-        servers=tuple(servers),
+        servers=servers,
+        packages=options.packages,
+        libraries=libraries,
         environments=environments,
         edits=options.edits,
         starts=options.starts,
+        rounds=options.rounds,
         results=results,
         scratch=scratch,
     )
@@ -175,8 +197,7 @@ def _run(options: argparse.Namespace, settings: Settings, interpreter: Interpret
     shortfalls: list[str] = []
     print(f"{machine['platform']}, {machine['cores']} cores, load {machine['load']}; Python {interpreter}")
     for bench in options.benches:
-        for app in settings.apps:
-            section = BENCHES[bench](app, settings, options)
+        for section in BENCHES[bench](settings, options):
             print(f"\n{section.title}\n\n{section.table}", flush=True)
             report[bench] += section.figures
             shortfalls += section.shortfalls
@@ -211,7 +232,7 @@ def _verdict(shortfalls: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class _Section:
-    """What one bench has to say about one app."""
+    """What one bench has to say about one app or package."""
 
     title: str
     table: str
@@ -219,32 +240,49 @@ class _Section:
     shortfalls: list[str]
 
 
-def _reload(app: App, settings: Settings, options: argparse.Namespace) -> _Section:
-    rows = reload.measure(app, settings)
-    return _Section(
-        f"reload, {app.name}: ms from a save to the first answer by the new code",
-        reload_table(rows),
-        [as_json(row) for row in rows],
-        list(reload_shortfalls(app.name, rows, options.min_ratio)),
-    )
+def _reload(settings: Settings, options: argparse.Namespace) -> Iterator[_Section]:
+    for app in settings.apps:
+        rows = reload.measure(app, settings)
+        yield _Section(
+            f"reload, {app.name}: ms from a save to the first answer by the new code",
+            reload_table(rows),
+            [as_json(row) for row in rows],
+            list(reload_shortfalls(app.name, rows, options.min_ratio)),
+        )
 
 
-def _cold(app: App, settings: Settings, options: argparse.Namespace) -> _Section:
-    rows = cold.measure(app, settings)
-    return _Section(
-        f"cold start, {app.name}: ms from the command to its first answer",
-        cold_table(rows),
-        [as_json(row) for row in rows],
-        list(cold_shortfalls(app.name, rows, options.max_cold)),
-    )
+def _cold(settings: Settings, options: argparse.Namespace) -> Iterator[_Section]:
+    for app in settings.apps:
+        rows = cold.measure(app, settings)
+        yield _Section(
+            f"cold start, {app.name}: ms from the command to its first answer",
+            cold_table(rows),
+            [as_json(row) for row in rows],
+            list(cold_shortfalls(app.name, rows, options.max_cold)),
+        )
 
 
-_Bench: TypeAlias = "Callable[[App, Settings, argparse.Namespace], _Section]"
+def _engine(settings: Settings, options: argparse.Namespace) -> Iterator[_Section]:
+    for package in settings.packages:
+        rows = engine.measure(package, settings)
+        yield _Section(
+            f"engine, {package.name}: ms of the library's calls, beside firehot's",
+            engine_table(rows),
+            [engine_json(row) for row in rows],
+            list(engine_shortfalls(package.name, rows, options.max_engine)),
+        )
+
+
+_Bench: TypeAlias = "Callable[[Settings, argparse.Namespace], Iterator[_Section]]"
 
 BENCHES: dict[str, _Bench] = {
     "reload": _reload,
     "cold": _cold,
+    "engine": _engine,
 }
+
+SERVING = frozenset(BENCHES) - {"engine"}
+"""The benches that `--apps` and `--servers` are about; `--packages` is about the other one."""
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FIRST_VERSION = 100_000
 """Six digits from the first version on, so that the number alone never changes the size of the file."""
 
-_MARKER = f"VERSION = {FIRST_VERSION}  #"
+MARKER = f"VERSION = {FIRST_VERSION}  #"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Edit:
     def source(self, app: App) -> str:
         """The edited file's new text."""
         padding = "~" * ((self.number + 1) // 2 % 10)
-        return app.files[app.edited].replace(_MARKER, f"VERSION = {self.version}  #{padding}")
+        return app.files[app.edited].replace(MARKER, f"VERSION = {self.version}  #{padding}")
 
     def save(self, app: App, folder: Path) -> None:
         """Save the edit as an editor would."""
@@ -89,7 +89,7 @@ SMALL = App(
         "app.py": f"""\
 from fastapi import FastAPI
 
-{_MARKER}
+{MARKER}
 
 app = FastAPI()
 
@@ -169,7 +169,7 @@ import scipy.stats
 import charts
 import models
 
-{_MARKER}
+{MARKER}
 
 
 def current_version() -> int:
@@ -286,7 +286,7 @@ import scipy.stats
 import charts
 from models import Customer, Order
 
-{_MARKER}
+{MARKER}
 
 
 def current_version() -> int:

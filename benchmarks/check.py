@@ -5,34 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .report import OURS, find, share_of_time, times_faster
+from .report import ENGINE_FIGURES, LIBRARY_OURS, LIBRARY_PEER, OURS, find, share_of_time, times_faster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .report import ColdRow, ReloadRow
+    from .report import ColdRow, EngineRow, ReloadRow
 
 
 @dataclass(frozen=True)
 class Demand:
-    """Firehot's figure against a peer's, on one app or (None) on each."""
+    """A ratio wanted of a peer's figure, or of the figure of that name, on one app or package or (None) on each."""
 
-    app: str | None
-    peer: str
+    subject: str | None
+    name: str
     ratio: float
 
     @classmethod
     def parse(cls, text: str) -> Demand:
-        """Read `peer=RATIO` or `app:peer=RATIO`.
+        """Read `name=RATIO` or `subject:name=RATIO`.
 
         >>> Demand.parse("heavy:uvicorn=50")
-        Demand(app='heavy', peer='uvicorn', ratio=50.0)
+        Demand(subject='heavy', name='uvicorn', ratio=50.0)
         """
         who, equals, ratio = text.partition("=")
-        app, colon, peer = who.rpartition(":")
-        if not equals or not peer or (colon and not app):
-            raise ValueError(f"{text!r} is not peer=RATIO or app:peer=RATIO")
-        return cls(app or None, peer, float(ratio))
+        subject, colon, name = who.rpartition(":")
+        if not equals or not name or (colon and not subject):
+            raise ValueError(f"{text!r} is not name=RATIO or subject:name=RATIO")
+        return cls(subject or None, name, float(ratio))
 
 
 def reload_shortfalls(app: str, rows: Sequence[ReloadRow], demands: Sequence[Demand]) -> Iterator[str]:
@@ -46,9 +46,9 @@ def reload_shortfalls(app: str, rows: Sequence[ReloadRow], demands: Sequence[Dem
         if count:
             yield f"reload {app}: {count} {what}"
     for demand in _concerning(app, demands):
-        ratio = times_faster(ours, find(rows, demand.peer))
+        ratio = times_faster(ours, find(rows, demand.name))
         if ratio is None or ratio < demand.ratio:
-            yield f"reload {app}: {_show(ratio)} times {demand.peer}, wanted {demand.ratio:g}"
+            yield f"reload {app}: {_show(ratio)} times {demand.name}, wanted {demand.ratio:g}"
 
 
 def cold_shortfalls(app: str, rows: Sequence[ColdRow], demands: Sequence[Demand]) -> Iterator[str]:
@@ -59,14 +59,28 @@ def cold_shortfalls(app: str, rows: Sequence[ColdRow], demands: Sequence[Demand]
     for row in ours:
         yield from (f"cold {app}: {row.server}: {note}" for note in row.notes)
         for demand in _concerning(app, demands):
-            share = share_of_time(row, find(rows, demand.peer))
+            share = share_of_time(row, find(rows, demand.name))
             if share is None or share > demand.ratio:
-                takes = f"{_show(share)} of {demand.peer}'s time"
+                takes = f"{_show(share)} of {demand.name}'s time"
                 yield f"cold {app}: {row.server}: {takes}, wanted {demand.ratio:g}"
 
 
-def _concerning(app: str, demands: Sequence[Demand]) -> Iterator[Demand]:
-    return (demand for demand in demands if demand.app in (None, app))
+def engine_shortfalls(package: str, rows: Sequence[EngineRow], demands: Sequence[Demand]) -> Iterator[str]:
+    """What one package's figures owe: that ours has them all, and the times relative to the peer's (at most)."""
+    ours = next((row for row in rows if row.library == LIBRARY_OURS), None)
+    if ours is None:
+        yield f"engine {package}: {LIBRARY_OURS} was not measured"
+        return
+    yield from (f"engine {package}: {note}" for note in ours.notes)
+    yield from (f"engine {package}: {name}: {reason}" for name, reason in ours.failures.items())
+    for demand in _concerning(package, demands):
+        share = ENGINE_FIGURES[demand.name].share(rows)
+        if share is None or share > demand.ratio:
+            yield f"engine {package}: {demand.name}: {_show(share)} of {LIBRARY_PEER}'s time, wanted {demand.ratio:g}"
+
+
+def _concerning(subject: str, demands: Sequence[Demand]) -> Iterator[Demand]:
+    return (demand for demand in demands if demand.subject in (None, subject))
 
 
 def _show(ratio: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Virtual environments for the servers: made once, named after what is in them, reused while complete."""
+"""Virtual environments for the servers and libraries: made once, named after what is in them, reused while complete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".venvs" / "bench"
@@ -51,7 +51,19 @@ class Recipe:
     name: str
     requirements: tuple[str, ...]
     minimum: tuple[int, int] = (3, 11)
+    below: tuple[int, int] | None = None
     source: Path | None = None
+
+    def supports(self, interpreter: Interpreter) -> bool:
+        """Whether all that is in it can be installed for this Python."""
+        version = interpreter.version[:2]
+        return version >= self.minimum and (self.below is None or version < self.below)
+
+    @property
+    def needs(self) -> str:
+        """The Pythons that it supports, for a person."""
+        lowest = ".".join(map(str, self.minimum))
+        return lowest if self.below is None else f"{lowest} to below {'.'.join(map(str, self.below))}"
 
 
 @dataclass(frozen=True)
@@ -68,8 +80,8 @@ class Environment:
         return self.folder / "bin"
 
 
-def find_interpreter(asked: str | None, wanted: tuple[int, int]) -> Interpreter:
-    """The one Python that all servers run on: `asked`, else one of at least `wanted` if there is any.
+def find_interpreter(asked: str | None, recipes: Collection[Recipe]) -> Interpreter:
+    """The one Python that everything runs on: `asked`, else one that all `recipes` support if there is any.
 
     One for all, because a comparison of servers on different interpreters compares the interpreters as well.
     """
@@ -80,7 +92,7 @@ def find_interpreter(asked: str | None, wanted: tuple[int, int]) -> Interpreter:
         return found
     for candidate in _candidates():
         found = _examine(candidate)
-        if found is not None and found.version[:2] >= wanted:
+        if found is not None and all(recipe.supports(found) for recipe in recipes):
             return found
     return Interpreter(Path(sys.executable), sys.version_info[:3])
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from .probe import Outcome
 
@@ -16,7 +16,12 @@ OURS = "firehot"
 REFERENCES = ("uvicorn", "uvicorn-hmr")
 """The peers to compare with: the one that is replaced, and the fastest."""
 
+LIBRARY_OURS, LIBRARY_PEER = "ours", "firehot"
+
 ABSENT = "-"
+FAILED = "failed"
+NOT_SEEN = "not seen"
+"""The reason that is shown in place of a time: `engine_driver` gives it for an import that came unnoticed."""
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -168,14 +173,94 @@ def find(rows: Iterable[_AnyRow], server: str) -> _AnyRow | None:
     return next((row for row in rows if row.server == server), None)
 
 
+@dataclass
+class EngineRow:
+    """One library on one package: the times of its measurements in milliseconds, and why there are none of some."""
+
+    package: str
+    library: str
+    version: str
+    milliseconds: dict[str, list[float]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A line of the table: a percentile of one measurement's times."""
+
+    measurement: str
+    meaning: str
+    percent: float = 50
+
+    def of(self, row: EngineRow) -> float | None:
+        """A library's figure. None if the measurement failed, even once: the times of the rest mean little then."""
+        times = row.milliseconds.get(self.measurement)
+        return percentile(times, self.percent) if times and self.measurement not in row.failures else None
+
+    def share(self, rows: Sequence[EngineRow]) -> float | None:
+        """Our figure as a part of the peer's; None where either is unknown, or quick because it did not look."""
+        if self.measurement.startswith("update") and any(NOT_SEEN in row.failures.values() for row in rows):
+            return None
+        figures = {row.library: self.of(row) for row in rows}
+        ours, peers = figures.get(LIBRARY_OURS), figures.get(LIBRARY_PEER)
+        return None if ours is None or not peers else ours / peers
+
+    def cell(self, row: EngineRow) -> str:
+        """What the table shows of it."""
+        reason = row.failures.get(self.measurement)
+        if reason is None:
+            return _number(self.of(row))
+        return reason if reason == NOT_SEEN else FAILED
+
+
+ENGINE_FIGURES = {
+    "enter": Figure("enter", "entering isolate_imports"),
+    "first-call": Figure("first-call", "entering it, and the first call"),
+    "round-trip": Figure("round-trip", "one call after another: p50"),
+    "round-trip-p95": Figure("round-trip", "one call after another: p95", 95),
+    "spaced": Figure("spaced", "a call after a pause: p50"),
+    "spaced-p95": Figure("spaced", "a call after a pause: p95", 95),
+    "import-app": Figure("import-app", "a call that imports the whole package"),
+    "echo": Figure("echo", "a call that is given 5 MB and returns them"),
+    "update": Figure("update", "update_environment, nothing changed"),
+    "update-body": Figure("update-body", "update_environment, no import changed"),
+    "update-import": Figure("update-import", "from a new import to a call that has it"),
+}
+
+
+def engine_table(rows: Sequence[EngineRow]) -> str:
+    """The table of one package, a line for each figure, with the failures below it."""
+    header = ["figure", "milliseconds for", *(f"{row.library} {row.version}" for row in rows), "ours / firehot"]
+    lines = [
+        [name, figure.meaning, *map(figure.cell, rows), _ratio(figure.share(rows))]
+        for name, figure in ENGINE_FIGURES.items()
+    ]
+    return render(header, lines) + "".join(f"\n  {line}" for row in rows for line in _engine_notes(row))
+
+
+def engine_json(row: EngineRow) -> dict[str, Any]:
+    """Everything measured, for `--output`, with the figures derived from it."""
+    return asdict(row) | {"figures": {name: figure.of(row) for name, figure in ENGINE_FIGURES.items()}}
+
+
+def _engine_notes(row: EngineRow) -> Iterator[str]:
+    yield from (f"{row.library}: {name}: {reason}" for name, reason in row.failures.items())
+    yield from (f"{row.library}: {note}" for note in row.notes)
+
+
 def _number(value: float | None) -> str:
     if value is None:
         return ABSENT
+    if value < 1:
+        return f"{value:.2g}"
     return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
 
 def _ratio(value: float | None) -> str:
-    return ABSENT if value is None else f"{value:.2f}" if value < 10 else f"{value:.1f}"
+    if value is None:
+        return ABSENT
+    return f"{value:.2g}" if value < 0.1 else f"{value:.2f}" if value < 10 else f"{value:.1f}"
 
 
 def _notes(rows: Sequence[Row]) -> str:

@@ -1,4 +1,7 @@
-"""The servers: which command each one is, how it is started, and how it is ended with all its children."""
+"""The servers: which command each one is, how it is started, and how it is ended with all its children.
+
+And the libraries, which are compared as such: what is measured of them is in `engine`.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,19 @@ from typing import TYPE_CHECKING
 
 from .apps import all_requirements
 from .environments import ROOT, Recipe
+from .packages import ADDED_REQUIREMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from .environments import Environment
 
 _UVICORN = "uvicorn[standard]==0.54.0"
 
-OURS = Recipe("firehot", (_UVICORN, *all_requirements()), source=ROOT)
+OURS = Recipe("firehot", (_UVICORN, ADDED_REQUIREMENT, *all_requirements()), source=ROOT)
 PEERS = Recipe("peers", (_UVICORN, "granian[reload]==2.8.7", "hypercorn==0.18.0", *all_requirements()))
+LIBRARY = Recipe("library", ("firehot==0.5.2", ADDED_REQUIREMENT, *all_requirements()), below=(3, 14))
 HMR = Recipe("hmr", (_UVICORN, "uvicorn-hmr==0.1.1.8", *all_requirements()), minimum=(3, 12))
 
 _ESCALATION = ((signal.SIGINT, 10.0), (signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
@@ -70,6 +75,22 @@ SERVERS = {
 
 
 @dataclass(frozen=True)
+class Library:
+    """A library that isolates imports, by the name of the module that has its `isolate_imports`."""
+
+    name: str
+    distribution: str
+    recipe: Recipe
+    module: str
+
+
+LIBRARIES = (
+    Library("ours", "firehot-server", OURS, "firehot_server"),
+    Library("firehot", "firehot", LIBRARY, "firehot"),
+)
+
+
+@dataclass(frozen=True)
 class Launch:
     """Everything one start of a server needs. `user_cache` is where it may remember things between starts."""
 
@@ -112,35 +133,45 @@ def running(launch: Launch) -> Iterator[RunningServer]:
     port = _free_port()
     command = [part.format(target=launch.target, port=port) for part in launch.server.command]
     command[0] = str(launch.environment.scripts / command[0])
-    launch.folder.mkdir(parents=True, exist_ok=True)
-    launch.log.parent.mkdir(parents=True, exist_ok=True)
-    with launch.log.open("ab") as log:
+    variables = environment_variables(launch.environment, launch.user_cache, os.environ)
+    with running_command(launch.server.name, command, launch.folder, variables, launch.log) as (process, started):
+        yield RunningServer(launch, process, port, started)
+
+
+@contextmanager
+def running_command(
+    name: str, command: Sequence[str], folder: Path, variables: Mapping[str, str], log: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+    """Run it in a session of its own, and end it with all its children. Its start is a `perf_counter` reading."""
+    folder.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
         started = time.perf_counter()
         process = subprocess.Popen(
             command,
-            cwd=launch.folder,
-            env=_environment_variables(launch, os.environ),
+            cwd=folder,
+            env=variables,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        yield RunningServer(launch, process, port, started)
+        yield process, started
     finally:
-        stop(process, launch.server.name)
+        stop(process, name)
 
 
-def _environment_variables(launch: Launch, inherited: Mapping[str, str]) -> dict[str, str]:
+def environment_variables(environment: Environment, user_cache: Path, inherited: Mapping[str, str]) -> dict[str, str]:
     """The user's variables, without those that would steer a server or its Python."""
     foreign = ("PYTHON", "UVICORN_", "GRANIAN_", "FIREHOT", "VIRTUAL_ENV", "WEB_CONCURRENCY")
     kept = {name: value for name, value in inherited.items() if not name.startswith(foreign)}
     return kept | {
-        "PATH": os.pathsep.join([str(launch.environment.scripts), inherited.get("PATH", os.defpath)]),
-        "VIRTUAL_ENV": str(launch.environment.folder),
-        "XDG_CACHE_HOME": str(launch.user_cache),
+        "PATH": os.pathsep.join([str(environment.scripts), inherited.get("PATH", os.defpath)]),
+        "VIRTUAL_ENV": str(environment.folder),
+        "XDG_CACHE_HOME": str(user_cache),
         # matplotlib lists the machine's fonts at its very first import: no part of what an empty cache costs.
-        "MPLCONFIGDIR": str(launch.environment.folder / "matplotlib"),
+        "MPLCONFIGDIR": str(environment.folder / "matplotlib"),
         "MPLBACKEND": "agg",
     }
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from .apps import App
     from .environments import Environment
-    from .servers import Server
+    from .servers import Library, Server
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,19 @@ class Settings:
 
     apps: tuple[App, ...]
     servers: tuple[Server, ...]
+    packages: tuple[App, ...]
+    libraries: tuple[Library, ...]
     environments: Mapping[str, Environment]
     edits: int
     starts: int
+    rounds: int
     results: Path
     scratch: Path
 
-    def environment(self, server: Server) -> Environment:
-        """The environment that a server runs in."""
-        return self.environments[server.recipe.name]
+    def environment(self, of: Server | Library) -> Environment:
+        """The environment that a server or library runs in."""
+        return self.environments[of.recipe.name]
 
-    def version(self, server: Server) -> str:
-        """A server's installed version, as its distribution says."""
-        return self.environment(server).versions.get(server.distribution, "?")
+    def version(self, of: Server | Library) -> str:
+        """The installed version, as its distribution says."""
+        return self.environment(of).versions.get(of.distribution, "?")

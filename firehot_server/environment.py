@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from firehot_server.config import Settings, cache_folder
 from firehot_server.discovery.origin import Origins
@@ -38,7 +38,7 @@ def isolate_imports(package: str, *, ignored_modules: Iterable[str] | None = Non
 
     Args:
         package: a package or module that can be imported from here, such as `"shop"` or `"shop.reports"`.
-        ignored_modules: modules that are not to be preloaded, each with all that is below it.
+        ignored_modules: modules that are not to be preloaded, each with all that is below it; `["*"]` for all.
 
     Returns:
         The environment, to be entered: `with isolate_imports("shop") as environment:`.
@@ -54,7 +54,8 @@ def isolate_imports(package: str, *, ignored_modules: Iterable[str] | None = Non
             assert environment.communicate_isolated(process) == 4
         ```
     """
-    return Environment(package, ignored_modules=() if ignored_modules is None else ignored_modules)
+    ignored = [ignored_modules] if isinstance(ignored_modules, str) else ignored_modules
+    return Environment(package, ignored_modules=ignored or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,9 @@ class Environment:
             raise
         return self
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an environment cannot be sent to another process, which may make one of its own")
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -136,9 +140,12 @@ class Environment:
 
         Raises:
             CannotSend: the function or an argument cannot be pickled.
+            OSError: this process has too many files open.
             EnvironmentEnded: the environment is not entered, or closed.
         """
         session = self._entered()
+        if not callable(func):
+            raise TypeError(f"exec needs a function to call, not a {type(func).__name__}")
         call = Call(name or random_name())
         payload = pack(func, args, kwargs)
         flush_output()  # what was printed before the call comes before what it prints
@@ -163,9 +170,9 @@ class Environment:
             TimeoutError: it has not returned in time; it goes on.
             FirehotError: this is not a process of this environment.
         """
-        call = self._calls.get(process.process_uuid)
+        call = self._calls.get(process.process_uuid) if isinstance(process, IsolatedProcess) else None
         if call is None:
-            raise FirehotError(f"{process.process_name} is not a process of this environment")
+            raise FirehotError(f"{process!r} is not a process of this environment")
         self._entered().wait(call, timeout)
         return call.result()
 
@@ -175,7 +182,7 @@ class Environment:
         Returns:
             True if it was running or had completed; False if it is not known here.
         """
-        call = self._calls.get(process.process_uuid)
+        call = self._calls.get(process.process_uuid) if isinstance(process, IsolatedProcess) else None
         if call is None:
             return False
         self._entered().stop(call)
@@ -193,6 +200,7 @@ class Environment:
 
         Raises:
             CannotPreload: a module that is imported now cannot be; the former template stays.
+            ImportError: the package is gone; the former template stays.
             EnvironmentEnded: the environment is closed, or no interpreter can be started.
         """
         with self._updating:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class FirehotError(Exception):
     """Base of every error of this package."""
@@ -23,6 +25,9 @@ class Deadline(FirehotError, TimeoutError):
         super().__init__(f"waited {seconds:g} s for {awaited}")
         self.awaited = awaited
         self.seconds = seconds
+
+    def __reduce__(self) -> tuple[type[Deadline], tuple[str, float]]:
+        return type(self), (self.awaited, self.seconds)
 
 
 class IsolatedError(FirehotError):
@@ -46,18 +51,26 @@ class IsolatedError(FirehotError):
         if traceback:
             self.add_note(traceback.rstrip())
 
+    def __reduce__(self) -> tuple[type[IsolatedError], tuple[Any, ...]]:
+        return type(self), (self.process_name, self.type_name, self.message, self.traceback)
+
 
 class IsolatedExit(IsolatedError):
     """A process ended without an answer: it was stopped or killed, or it exited.
 
     Attributes:
+        how: in words, such as "was killed by SIGKILL".
         status: the exit status, negative for the signal that killed it; None where it is not known.
     """
 
     def __init__(self, process_name: str, how: str, status: int | None) -> None:
         super().__init__(process_name, "", "", "")
         self.args = (f"{process_name} {how} before it returned a value",)
+        self.how = how
         self.status = status
+
+    def __reduce__(self) -> tuple[type[IsolatedExit], tuple[Any, ...]]:
+        return type(self), (self.process_name, self.how, self.status)
 
 
 class CannotSend(FirehotError, TypeError):

@@ -15,6 +15,7 @@ _LEVELS: Final = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
     "warn": logging.WARNING,
+    "warning": logging.WARNING,
     "error": logging.ERROR,
 }
 
@@ -35,4 +36,4 @@ def configure() -> None:
         handler.setFormatter(logging.Formatter("firehot %(levelname)s: %(message)s"))
         logger.addHandler(handler)
     if value and value.strip().lower() not in _LEVELS:
-        logger.warning("%s=%s is none of %s; warn is used.", VARIABLE, value, ", ".join(_LEVELS))
+        logger.warning("%s=%s is none of %s; warn is used.", VARIABLE, value, "trace, debug, info, warn, error")

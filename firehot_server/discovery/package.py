@@ -65,16 +65,22 @@ class PackageScanner:
         located = _found(package, Locator(path))
         self._cache = ScanCache(cache_folder, package, located.search or (located.file or "",))
         self._scans: Mapping[str, Scanned] = self._cache.load()
+        self._last_whole: dict[str, Scanned] = {}  # of files that do not parse now: what they were before
         self._asks: Mapping[Ask, Place] | None = None  # of `_scans`, once they have been gone through
 
     def scan(self) -> PackageImports:
-        """What the package imports now. Nothing, while it is gone altogether."""
+        """What the package imports now; of a file that does not parse any more, what it imported when it did.
+
+        Raises ImportError if the package is gone.
+        """
         locator = Locator(self._path)  # a new one: modules outside of the package may have come or gone as well
         located = locator.find(self._package)
-        files, unreadable = sources(located) if located else ([], [])
+        if located is None:
+            raise _missing(self._package)
+        files, unreadable = sources(located)
         parsed, failed = self._update(files)
         if self._asks is None:
-            self._asks = _asks(self._scans)
+            self._asks = _asks({path: self._last_whole.get(path, scan) for path, scan in self._scans.items()})
         return PackageImports(
             third_party=_third_party(self._asks, self._package, locator, self._origins),
             unparsed=(*unreadable, *failed, *_unparsed(self._scans)),
@@ -95,9 +101,15 @@ class PackageScanner:
     def _keep(self, scans: Mapping[str, Scanned]) -> None:
         # Compared by identity: what has not changed is the same object, and there is much of it.
         if list(map(id, scans.values())) != list(map(id, self._scans.values())):
+            self._remember_whole(scans)
             self._scans = scans
             self._asks = None
             self._cache.save(scans)
+
+    def _remember_whole(self, scans: Mapping[str, Scanned]) -> None:
+        former = {**self._scans, **self._last_whole}
+        broken = [path for path, scan in scans.items() if scan.error]
+        self._last_whole = {path: former[path] for path in broken if path in former and not former[path].error}
 
 
 def _found(package: str, locator: Locator) -> Located:
@@ -105,16 +117,20 @@ def _found(package: str, locator: Locator) -> Located:
         raise ImportError(f"{package!r} names no package: give it as in an import, such as 'my_package'.", name=package)
     located = locator.find(package)
     if located is None:
-        raise ImportError(
-            f"No package or module {package!r} is on sys.path: check the name, install it, or add its folder's parent.",
-            name=package,
-        )
+        raise _missing(package)
     if located.kind is not Kind.SOURCE and not any(sources(located)):
         raise ImportError(
             f"{package!r} has no Python source ({located.kind.value}): name a package with .py files to scan.",
             name=package,
         )
     return located
+
+
+def _missing(package: str) -> ImportError:
+    return ImportError(
+        f"No package or module {package!r} is on sys.path: check the name, install it, or add its folder's parent.",
+        name=package,
+    )
 
 
 def _is_known(source: Source, scans: Mapping[str, Scanned]) -> bool:

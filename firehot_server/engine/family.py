@@ -6,6 +6,7 @@ import io
 import time
 from typing import TYPE_CHECKING
 
+from firehot_server.discovery.locate import with_parents
 from firehot_server.errors import CannotPreload, EnvironmentEnded
 from firehot_server.logs import logger
 from firehot_server.supervisor import events as ev
@@ -14,7 +15,7 @@ from firehot_server.supervisor.templates import Policy, Templates
 from firehot_server.supervisor.terminal import ProgressLine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from firehot_server.config import Settings
     from firehot_server.engine.package_preloads import PackagePreloads
@@ -150,18 +151,19 @@ class Family:
         """
         assert self._current is not None
         preloads = self._current.preloads
+        preloads.requested_by = imports
         wanted = preloads.wanted(imports)
-        if anew or self._current.modules - set(wanted):
+        had = _with_packages(self._current.modules)
+        if anew or had - _with_packages(wanted):
             self._replace(imports)
             return True
-        added = [name for name in wanted if name not in self._current.modules]
+        added = [name for name in wanted if name not in had]
         if added:
-            self._extend(self._current, imports, added)
+            self._extend(self._current, added)
         return bool(added)
 
-    def _extend(self, line: Line, imports: Mapping[str, tuple[str, int]], added: list[str]) -> None:
+    def _extend(self, line: Line, added: list[str]) -> None:
         line.preloads.failures.clear()
-        line.preloads.requested_by = imports
         line.templates.extend(added)
         self._pump.wait(lambda: not line.templates.is_extending, "a template with the new imports")
         _raise_failures(line.preloads)
@@ -219,6 +221,11 @@ class Family:
                 line.templates.close()
             else:
                 line.templates.disown()
+
+
+def _with_packages(modules: Iterable[str]) -> set[str]:
+    """What importing these imports: `a.b` brings `a` along."""
+    return {parent for module in modules for parent in with_parents(module)}
 
 
 def _raise_failures(preloads: PackagePreloads) -> None:

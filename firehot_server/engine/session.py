@@ -39,6 +39,8 @@ _EXIT_REPORT_SECONDS = 1.0
 _SEND_SECONDS = 60.0
 # How long the kernel may take to end processes that it was told to kill, in seconds.
 _KILL_SECONDS = 5.0
+# For the standard streams, a process, and the stand-by that is forked meanwhile: descriptors, with some to spare.
+_DESCRIPTORS = 12
 
 
 class Session:
@@ -82,7 +84,7 @@ class Session:
     def update(self, imports: Mapping[str, tuple[str, int]], *, anew: bool) -> bool:
         """See `Family.update`."""
         with self._pump:
-            self._check()
+            self._catch_up()
             return self._family.update(imports, anew=anew)
 
     # -- calls
@@ -93,9 +95,11 @@ class Session:
         Raises:
             EnvironmentEnded: there are no processes any more.
             Deadline: the process does not take its arguments.
+            OSError: too many files are open.
         """
         with self._pump:
             self._catch_up()
+            _check_descriptors()
             message = CallMessage(payload, _surroundings(), *_standard_streams())
             self._family.fork(message, functools.partial(self._began, call))
             try:
@@ -260,6 +264,23 @@ def _surroundings() -> Surroundings:
     except FileNotFoundError:
         folder = ""  # it was removed
     return Surroundings(folder, dict(os.environ), tuple(sys.path))
+
+
+def _check_descriptors() -> None:
+    """A descriptor that arrives when there is no room for it is lost, and whatever came with it: look first.
+
+    Raises:
+        OSError: there is no room.
+    """
+    spare: list[int] = []
+    try:
+        while len(spare) < _DESCRIPTORS:
+            spare += os.pipe()
+    except OSError as error:
+        raise OSError(error.errno, "too many open files for another process; see `ulimit -n`") from None
+    finally:
+        for fd in spare:
+            os.close(fd)
 
 
 def _standard_streams() -> tuple[tuple[int, ...], tuple[int, ...]]:

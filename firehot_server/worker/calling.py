@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import threading
@@ -76,10 +77,18 @@ def _run(call: Call, origins: Origins) -> Message:
     except BaseException as error:
         return _raised(error, origins)
     try:
-        return Returned(cloudpickle.dumps(value))
+        return Returned(_packed(value))
     except BaseException as error:
         error.add_note(f"The function returned a {type(value).__name__}, which cannot be sent to another process.")
         return _raised(error, origins)
+
+
+def _packed(value: Any) -> bytes:
+    if inspect.iscoroutine(value):
+        value.close()  # else Python warns that nobody awaited it
+        raise TypeError("cannot pickle a coroutine: let the function call asyncio.run()")
+    payload: bytes = cloudpickle.dumps(value)
+    return payload
 
 
 def _raised(error: BaseException, origins: Origins) -> Raised:

@@ -11,6 +11,7 @@ import uvicorn.config
 import uvicorn.importer
 from uvicorn.importer import ImportFromStringError, import_from_string
 
+from firehot_server.discovery.locate import with_parents
 from firehot_server.failure.report import Failure, capture, sentence_only
 from firehot_server.location import PACKAGE
 
@@ -66,19 +67,13 @@ def describe(error: BaseException, origins: Origins) -> Failure:
 
 def package_folders(modules: Iterable[str]) -> tuple[str, ...]:
     """Where the packages of these modules look for modules; one may appear there."""
-    packages = {parent for module in modules for parent in _with_parents(module)}
+    packages = {parent for module in modules for parent in with_parents(module)}  # a namespace has no source itself
     folders: dict[str, None] = {}
     for name in packages:
         # Not an attribute of every entry, and a module may compute it (or refuse to).
         path = getattr(sys.modules.get(name), "__dict__", {}).get("__path__")
         folders.update((folder, None) for folder in path or () if isinstance(folder, str))
     return tuple(folders)
-
-
-def _with_parents(module: str) -> list[str]:
-    """`a.b.c` gives `a.b.c`, `a.b` and `a`: a namespace package is no module with a source of its own."""
-    parts = module.split(".")
-    return [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
 
 def _is_ours(path: str) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import importlib
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ import pytest
 
 from firehot_server import CannotSend, EnvironmentEnded, FirehotError, IsolatedError, IsolatedExit, isolate_imports
 from firehot_server.engine import session
+from firehot_server.errors import Deadline
 from tests.support import processes
 from tests.support.processes import open_descriptors
 from tests.support.waiting import until
@@ -96,6 +98,14 @@ def test_a_module_that_no_path_leads_to_goes_by_value(place, call, monkeypatch):
     monkeypatch.setitem(sys.modules, "hidden.away", module)
     spec.loader.exec_module(module)
     assert call(module.triple, 5) == 15
+
+
+def test_ignored_modules_given_as_a_string(place):
+    """One name, not its letters."""
+    place.install("library.py")
+    place.write("shop/app.py", "import library\n")
+    with isolate_imports("shop", ignored_modules="library") as environment:
+        assert not environment.communicate_isolated(environment.exec(lambda: "library" in sys.modules))
 
 
 def test_functions_of_modules_run_the_code_on_disk(place, call):
@@ -252,6 +262,7 @@ def test_a_thousand_calls_leave_nothing(environment):
             assert environment.communicate_isolated(process) == 1
         (template,) = processes.children("self")
         until(lambda: len(processes.children(template)) == 1, "the stand-by alone")
+        until(lambda: environment.update_environment() or not environment._session._running, "the last one's end")
         return [(open_descriptors(pid), processes.private_kilobytes(pid)) for pid in (os.getpid(), template)]
 
     before = run(50)
@@ -423,6 +434,68 @@ def test_threads_of_the_function_go_on(environment, tmp_path):
 
     assert environment.communicate_isolated(environment.exec(start)) == "started"
     until(lambda: note.exists() and note.read_text() == "thread and atexit", "the thread, then the end")
+
+
+def test_errors_can_be_pickled():
+    """They leave an environment within another, and a process pool."""
+    for error in (IsolatedError("job", "ValueError", "no", "Traceback..."), IsolatedExit("job", "was stopped", None)):
+        again = pickle.loads(pickle.dumps(error))
+        assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+    again = pickle.loads(pickle.dumps(Deadline("the end", 5.0)))
+    assert (str(again), again.seconds) == ("waited 5 s for the end", 5.0)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda environment: environment.exec(5), "exec needs a function to call, not a int"),
+        (lambda environment: environment.exec(lambda: environment), "an environment cannot be sent to another process"),
+    ],
+)
+def test_what_is_no_call(environment, function, message):
+    """Said at once, in one sentence."""
+    with pytest.raises(TypeError, match=message):
+        function(environment)
+
+
+def test_what_is_no_process(environment):
+    """Of any type."""
+    with pytest.raises(FirehotError, match="None is not a process of this environment"):
+        environment.communicate_isolated(None)
+    assert environment.stop_isolated(None) is False
+
+
+def test_an_async_function(call):
+    """The error says what to do."""
+
+    async def later():
+        return 1
+
+    with pytest.raises(IsolatedError, match="cannot pickle a coroutine"):
+        call(later)
+
+
+def test_too_many_open_files(place):
+    """Only the call fails that there is no room for; what is stopped makes room."""
+    place.write(
+        "script.py",
+        "import resource, time\n"
+        "from firehot_server import isolate_imports\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
+        "with isolate_imports('shop') as environment:\n"
+        "    running = []\n"
+        "    try:\n"
+        "        while True:\n"
+        "            running.append(environment.exec(time.sleep, 100))\n"
+        "    except OSError as error:\n"
+        "        print(len(running) > 5, error.strerror)\n"
+        "    for process in running:\n"
+        "        environment.stop_isolated(process)\n"
+        "    print(environment.communicate_isolated(environment.exec(abs, -1)))\n",
+    )
+    status, output, errors = place.run("-W", "error", "script.py")
+    assert (status, errors) == (0, "")
+    assert output == "True too many open files for another process; see `ulimit -n`\n1\n"
 
 
 # -- stopping

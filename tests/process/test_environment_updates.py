@@ -246,6 +246,19 @@ def test_a_file_that_does_not_parse_is_named(place, probe, caplog):
     assert probe.has("one")
     place.write("shop/broken.py", "import two\n")
     assert probe.update() is True
+    place.write("shop/broken.py", "import three\ndef :\n")
+    assert probe.update() is False
+    assert probe.has("one", "two")
+
+
+def test_a_package_that_is_gone(place, probe):
+    """In the middle of a checkout: the former template goes on."""
+    (place.project / "shop").rename(place.project / "aside")
+    with pytest.raises(ImportError, match="No package or module 'shop'"):
+        probe.update()
+    assert probe.has("one")
+    (place.project / "aside").rename(place.project / "shop")
+    assert probe.update() is False
 
 
 def test_a_template_that_is_killed_is_replaced(place, probe, caplog):
