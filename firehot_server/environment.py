@@ -14,7 +14,7 @@ from firehot_server.discovery.origin import Origins
 from firehot_server.discovery.package import PackageScanner
 from firehot_server.engine.calls import Call
 from firehot_server.engine.names import random_name
-from firehot_server.engine.payload import pack
+from firehot_server.engine.payload import Packer
 from firehot_server.engine.session import Session
 from firehot_server.errors import EnvironmentEnded, FirehotError
 from firehot_server.location import PACKAGE
@@ -85,6 +85,7 @@ class Environment:
         self._ignored = tuple(ignored_modules)
         self._origins = Origins.of_interpreter(extra_third_party=[str(PACKAGE)])
         self._calls: weakref.WeakValueDictionary[uuid.UUID, Call] = weakref.WeakValueDictionary()
+        self._packer = Packer()
         self._session: Session | None = None
         self._updating = threading.Lock()
 
@@ -147,7 +148,7 @@ class Environment:
         if not callable(func):
             raise TypeError(f"exec needs a function to call, not a {type(func).__name__}")
         call = Call(name or random_name())
-        payload = pack(func, args, kwargs)
+        payload = self._packer.pack(func, args, kwargs)
         flush_output()  # what was printed before the call comes before what it prints
         session.start(call, payload)
         self._calls[call.uuid] = call

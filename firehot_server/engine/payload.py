@@ -15,32 +15,53 @@ from firehot_server.discovery.locate import Locator
 from firehot_server.errors import CannotSend
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _registry_lock = threading.Lock()
 """cloudpickle's list of modules to pickle by value belongs to the whole program."""
 
 
-def pack(function: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bytes:
-    """Pickle a call.
+class Packer:
+    """Pickles calls, for processes that have the same `sys.path` but none of this one's modules.
 
     What lies in a module that the other process can import goes by name, so it runs the code on disk; all else (of
     `__main__`, of a notebook, nested, of a test module that no path leads to, of a module that is still being imported)
     goes by value.
-
-    Raises:
-        CannotSend: something in it cannot be pickled.
     """
-    stream = io.BytesIO()
-    with _registry_lock:
-        pickler = _Pickler(stream)
-        try:
-            pickler.dump((function, arguments, dict(keywords)))
-        except Exception as error:  # an object's own `__reduce__` may raise anything
-            raise CannotSend(f"{_name(function)} or an argument cannot be sent to another process: {error}") from error
-        finally:
-            pickler.forget_modules()
-    return stream.getvalue()
+
+    def __init__(self) -> None:
+        self._importable: dict[tuple[str, object, tuple[str, ...]], bool] = {}
+        """Whether a module of this name and origin can be imported with such a `sys.path`."""
+
+    def pack(self, function: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bytes:
+        """Pickle a call.
+
+        Raises:
+            CannotSend: something in it cannot be pickled.
+        """
+        stream = io.BytesIO()
+        with _registry_lock:
+            pickler = _Pickler(stream, self._is_importable)
+            try:
+                pickler.dump((function, arguments, dict(keywords)))
+            except Exception as error:  # an object's own `__reduce__` may raise anything
+                message = f"{_name(function)} or an argument cannot be sent to another process: {error}"
+                raise CannotSend(message) from error
+            finally:
+                pickler.forget_modules()
+        return stream.getvalue()
+
+    def _is_importable(self, module: ModuleType, name: str) -> bool:
+        """Whether an import of this name elsewhere gives this module.
+
+        A module that is being imported now would, over there, arrive at this very call again.
+        """
+        if getattr(module.__spec__, "_initializing", False):
+            return False
+        key = (name, getattr(module.__spec__, "origin", None), tuple(sys.path))
+        if key not in self._importable:
+            self._importable[key] = _is_importable(module, name, Locator(sys.path))
+        return self._importable[key]
 
 
 def _name(function: Any) -> str:
@@ -48,11 +69,11 @@ def _name(function: Any) -> str:
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """cloudpickle's, for another process that has the same `sys.path` but none of this one's modules."""
+    """cloudpickle's, but that modules which cannot be imported elsewhere go by value."""
 
-    def __init__(self, stream: io.BytesIO) -> None:
+    def __init__(self, stream: io.BytesIO, is_importable: Callable[[ModuleType, str], bool]) -> None:
         super().__init__(stream, protocol=5)
-        self._locator = Locator(sys.path)
+        self._is_importable = is_importable
         self._seen: set[str] = set()
         self._by_value: list[ModuleType] = []
 
@@ -68,7 +89,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         module = sys.modules.get(name)
         if not isinstance(module, ModuleType) or name in cloudpickle.list_registry_pickle_by_value():
             return
-        if not _is_importable(module, name, self._locator):
+        if not self._is_importable(module, name):
             cloudpickle.register_pickle_by_value(module)
             self._by_value.append(module)
 
@@ -79,12 +100,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
 
 def _is_importable(module: ModuleType, name: str, locator: Locator) -> bool:
-    """Whether an import of this name elsewhere gives this module. What is no source file is not doubted.
-
-    A module that is being imported now would, over there, arrive at this very call again.
-    """
-    if getattr(module.__spec__, "_initializing", False):
-        return False
+    """What is no source file is not doubted."""
     origin = getattr(module.__spec__, "origin", None)
     if not isinstance(origin, str):
         return module.__spec__ is not None

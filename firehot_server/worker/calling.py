@@ -12,21 +12,22 @@ import cloudpickle
 
 from firehot_server.failure.report import capture
 from firehot_server.location import PACKAGE
-from firehot_server.messages import Call, Message, Raised, Returned
+from firehot_server.messages import Call, Message, Raised, Returned, Surroundings
 from firehot_server.output import flush_output
 from firehot_server.worker.standby import StandBy, leave
 
 if TYPE_CHECKING:
     from firehot_server.discovery.origin import Origins
-    from firehot_server.messages import Surroundings
     from firehot_server.template.process import WorkerJob
 
+_REHEARSAL = cloudpickle.dumps((len, ("",), {}))
 _HIDDEN = (f"{PACKAGE}{os.sep}", os.path.dirname(cloudpickle.__file__))
 
 
 def run(job: WorkerJob) -> NoReturn:
     """Wait for a call and run it; the process ends with it."""
     standby = StandBy(job, announce=_nobody_asks)
+    _rehearse(job.origins)
     call = standby.wait()
     assert isinstance(call, Call)
     _take_streams(call)
@@ -40,6 +41,11 @@ def run(job: WorkerJob) -> NoReturn:
     # Python, too, waits for threads that are no daemons before it ends.
     threading._shutdown()  # type: ignore[attr-defined]
     leave(status)
+
+
+def _rehearse(origins: Origins) -> None:
+    """Do once what the call will do, while nobody waits: a forked process is slow where it first touches memory."""
+    _run(Call(_REHEARSAL, Surroundings("", dict(os.environ), tuple(sys.path))), origins)
 
 
 def _nobody_asks(_module: str, _path: str, _digest: bytes) -> None:
