@@ -1,8 +1,8 @@
 """How the processes talk: framed messages and file descriptors over a UNIX stream socket.
 
-A frame is a header (length of the body, number of descriptors) and a pickled message. Descriptors ride with the
-frame's first byte over SCM_RIGHTS. Both ends run the same version of this package, on the same machine, so pickle
-is as safe as the fork itself.
+A frame is a header (length of the body, length of the bulk, number of descriptors), a pickled message, and its bulk.
+Descriptors ride with the frame's first byte over SCM_RIGHTS. Both ends run the same version of this package, on the
+same machine, so pickle is as safe as the fork itself.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from collections import deque
 from typing import cast
 
 from firehot_server.errors import ChannelClosed, Deadline
-from firehot_server.messages import Message, join_descriptors, split_descriptors
+from firehot_server.messages import Message, join_bulk, join_descriptors, split_bulk, split_descriptors
 
-_HEADER = struct.Struct("!QH")
+_HEADER = struct.Struct("!QQH")
 _READ_SIZE = 1 << 18
 # The kernel's SCM_MAX_FD: more descriptors in one sendmsg fail with EINVAL.
 MAX_DESCRIPTORS = 253
@@ -45,6 +45,10 @@ class Channel:
         sock.setblocking(False)
         self._socket = sock
         self._incoming = bytearray()
+        self._buffer = memoryview(bytearray(_READ_SIZE))
+        self._bulk: memoryview | None = None
+        """That of the frame at the head of `_incoming`, once its body is there; filled as it arrives."""
+        self._bulk_filled = 0
         self._incoming_descriptors: deque[int] = deque()
         self._outgoing: deque[tuple[memoryview, tuple[int, ...]]] = deque()
         self._eof = False
@@ -87,11 +91,14 @@ class Channel:
         Raises:
             ChannelClosed: the peer is gone.
         """
+        message, data = split_bulk(message)
         bare, fds, counts = split_descriptors(message)
         if len(fds) > MAX_DESCRIPTORS:
             raise ValueError(f"{len(fds)} descriptors in one message; the kernel takes {MAX_DESCRIPTORS}")
         body = pickle.dumps((bare, counts), protocol=pickle.HIGHEST_PROTOCOL)
-        self._outgoing.append((memoryview(_HEADER.pack(len(body), len(fds)) + body), fds))
+        self._outgoing.append((memoryview(_HEADER.pack(len(body), len(data), len(fds)) + body), fds))
+        if data:
+            self._outgoing.append((memoryview(data), ()))
         self.flush()
 
     @property
@@ -176,24 +183,52 @@ class Channel:
 
     def _read_some(self) -> bool:
         """Read once; False when there is nothing to read now."""
+        into = self._room()
         try:
-            data, ancillary, flags, _ = self._socket.recvmsg(
-                _READ_SIZE, socket.CMSG_SPACE(MAX_DESCRIPTORS * 4), _CLOEXEC
+            size, ancillary, flags, _ = self._socket.recvmsg_into(
+                [into], socket.CMSG_SPACE(MAX_DESCRIPTORS * 4), _CLOEXEC
             )
         except BlockingIOError:
             return False
         except ConnectionResetError:
-            data, ancillary, flags = b"", [], 0
+            size, ancillary, flags = 0, [], 0
         for level, kind, payload in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 self._take_descriptors(payload)
         if flags & socket.MSG_CTRUNC:
             # This process is at its limit of open files, and descriptors were lost. No later message could be matched
             # with its own; the process at the other end is of no more use.
-            data = b""
+            size = 0
+        self._take(into[:size])
+        self._eof = not size
+        return bool(size)
+
+    def _room(self) -> memoryview:
+        """Where the next bytes go: straight into the bulk that is being received, if there is one."""
+        if self._bulk is not None and self._bulk_filled < len(self._bulk):
+            return self._bulk[self._bulk_filled :]
+        return self._buffer
+
+    def _take(self, data: memoryview) -> None:
+        if self._bulk is not None and self._bulk_filled < len(self._bulk):
+            self._bulk_filled += len(data)
+            return
         self._incoming += data
-        self._eof = not data
-        return bool(data)
+        self._begin_bulk()
+
+    def _begin_bulk(self) -> None:
+        """Make room for the bulk of the frame at the head, if its body is there, and move what has come of it."""
+        if self._bulk is not None or len(self._incoming) < _HEADER.size:
+            return
+        length, size, _ = _HEADER.unpack_from(self._incoming)
+        end = _HEADER.size + length
+        if not size or len(self._incoming) < end:
+            return
+        early = self._incoming[end : end + size]
+        del self._incoming[end : end + size]
+        self._bulk = memoryview(bytearray(size))
+        self._bulk[: len(early)] = early
+        self._bulk_filled = len(early)
 
     def _take_descriptors(self, payload: bytes) -> None:
         fds = array.array("i")
@@ -205,14 +240,19 @@ class Channel:
     def _next_frame(self) -> Message | None:
         if len(self._incoming) < _HEADER.size:
             return None
-        length, count = _HEADER.unpack_from(self._incoming)
+        length, size, count = _HEADER.unpack_from(self._incoming)
         end = _HEADER.size + length
-        if len(self._incoming) < end:
+        if len(self._incoming) < end or self._bulk_filled < size:
             return None
         bare, counts = pickle.loads(memoryview(self._incoming)[_HEADER.size : end])
         del self._incoming[:end]
         fds = [self._incoming_descriptors.popleft() for _ in range(count)]
-        return join_descriptors(bare, fds, counts)
+        return join_descriptors(join_bulk(bare, self._take_bulk()), fds, counts)
+
+    def _take_bulk(self) -> bytes | bytearray:
+        data, self._bulk, self._bulk_filled = self._bulk, None, 0
+        self._begin_bulk()  # of the next frame, which may have come along
+        return data.obj if data is not None else b""  # type: ignore[return-value]
 
 
 def _close_all(fds: tuple[int, ...]) -> None:

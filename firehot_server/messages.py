@@ -29,9 +29,21 @@ def descriptors() -> Any:
     return field(default=(), metadata={"descriptors": True})
 
 
+def bulk() -> Any:
+    """A message field of bytes that may be many: they are sent as they are. At most one in a message; empty by default.
+
+    A bytes-like object arrives.
+    """
+    return field(default=b"", metadata={"bulk": True})
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """Base of all messages."""
+
+    @classmethod
+    def bulk_field(cls) -> str | None:
+        return next((f.name for f in fields(cls) if f.metadata.get("bulk")), None)
 
     @classmethod
     def descriptor_fields(cls) -> tuple[str, ...]:
@@ -55,6 +67,18 @@ def join_descriptors(message: Message, fds: list[int], counts: tuple[int, ...]) 
     remaining = iter(fds)
     values = [tuple(next(remaining) for _ in range(count)) for count in counts]
     return replace(message, **dict(zip(message.descriptor_fields(), values, strict=True)))
+
+
+def split_bulk(message: Message) -> tuple[Message, bytes]:
+    """The message without its bulk, and that."""
+    name = message.bulk_field()
+    return (message, b"") if name is None else (replace(message, **{name: b""}), getattr(message, name))
+
+
+def join_bulk(message: Message, data: bytes | bytearray) -> Message:
+    """The inverse of [`split_bulk`][firehot_server.messages.split_bulk]."""
+    name = message.bulk_field()
+    return message if name is None else replace(message, **{name: data})
 
 
 def close_descriptors(message: Message) -> None:
@@ -223,12 +247,12 @@ class Surroundings:
 class Call(Message):
     """A forked process becomes the worker of one call. Answered by `Returned` or `Raised`, or by its end."""
 
-    payload: bytes
-    """cloudpickle of `(function, arguments, keyword arguments)`."""
     surroundings: Surroundings
     standard: tuple[int, ...] = ()
     """The numbers (0, 1, 2) that `streams` are for; the caller may have closed one."""
     streams: tuple[int, ...] = descriptors()
+    payload: bytes = bulk()
+    """cloudpickle of `(function, arguments, keyword arguments)`."""
 
 
 # ---------------------------------------------------------------- worker -> supervisor
@@ -297,7 +321,7 @@ class Debugging(Message):
 class Returned(Message):
     """The function of a `Call` returned."""
 
-    payload: bytes
+    payload: bytes = bulk()
     """cloudpickle of the value."""
 
 
@@ -308,5 +332,5 @@ class Raised(Message):
     type_name: str
     message: str
     traceback: str
-    payload: bytes
+    payload: bytes = bulk()
     """cloudpickle of the exception; empty where it cannot be pickled."""

@@ -100,7 +100,7 @@ class Session:
         with self._pump:
             self._catch_up()
             _check_descriptors()
-            message = CallMessage(payload, _surroundings(), *_standard_streams())
+            message = CallMessage(_surroundings(), *_standard_streams(), payload)
             self._family.fork(message, functools.partial(self._began, call))
             try:
                 self._pump.wait(lambda: call.has_begun or self._is_over(), f"a process for {call.name}")

@@ -45,7 +45,7 @@ def run(job: WorkerJob) -> NoReturn:
 
 def _rehearse(origins: Origins) -> None:
     """Do once what the call will do, while nobody waits: a forked process is slow where it first touches memory."""
-    _run(Call(_REHEARSAL, Surroundings("", dict(os.environ), tuple(sys.path))), origins)
+    _run(Call(Surroundings("", dict(os.environ), tuple(sys.path)), payload=_REHEARSAL), origins)
 
 
 def _nobody_asks(_module: str, _path: str, _digest: bytes) -> None:

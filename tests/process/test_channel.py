@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import os
 import resource
+import select
 import socket
 import struct
 import threading
@@ -16,6 +17,7 @@ from firehot_server.errors import ChannelClosed, Deadline, FirehotError
 from firehot_server.failure.report import sentence_only
 from firehot_server.messages import (
     Begin,
+    Call,
     Configure,
     Connection,
     Drain,
@@ -28,13 +30,15 @@ from firehot_server.messages import (
     Preload,
     Preloaded,
     Read,
+    Returned,
     Serve,
     Skipped,
+    Surroundings,
 )
 from tests.support.processes import in_fork, is_open, open_descriptors
 from tests.support.waiting import SECONDS, ticks, until
 
-HEADER = struct.Struct("!QH")
+HEADER = struct.Struct("!QQH")
 
 
 @pytest.fixture
@@ -219,7 +223,7 @@ def test_close_closes_what_arrived_unclaimed(ends, descriptor):
     before = open_descriptors("self")
     with socket.socket(fileno=ours.detach()) as out:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd, fd]))]
-        out.sendmsg([HEADER.pack(100, 2) + b"half"], rights)
+        out.sendmsg([HEADER.pack(100, 0, 2) + b"half"], rights)
         assert theirs.receive_available() == []
         assert open_descriptors("self") == before + 2
         theirs.close()
@@ -435,7 +439,7 @@ def test_the_end_in_the_middle_of_a_message(ends):
     """Half a message from a killed process is no message, and no error."""
     ours, theirs = ends
     with socket.socket(fileno=ours.detach()) as out:
-        out.send(HEADER.pack(100, 0) + b"half")
+        out.send(HEADER.pack(100, 0, 0) + b"half")
     assert theirs.receive_available() == []
     assert theirs.at_eof
     with pytest.raises(ChannelClosed):
@@ -489,7 +493,7 @@ def test_a_message_that_drips_meets_the_deadline_of_receive(ends):
     done = threading.Event()
 
     def drip(out):
-        out.send(HEADER.pack(1_000_000, 0))
+        out.send(HEADER.pack(1_000_000, 0, 0))
         for _ in ticks(0.02, seconds=3):
             if done.is_set():
                 return
@@ -531,3 +535,68 @@ def test_a_peer_that_sips_meets_the_deadline_of_flush_within(ends):
         finally:
             done.set()
             sipping.join(SECONDS)
+
+
+# ---------------------------------------------------------------- bulk
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 300_000, 5_000_000])
+def test_bulk_arrives_as_it_was(ends, size):
+    """Between other messages, in order, whatever its size."""
+    one, other = ends
+    data = os.urandom(size)
+    sent = [Hold(), Returned(data), Read("a.py", b"digest"), Returned(data[::-1]), Returned(b""), Hold()]
+    for message in sent:
+        one.send(message)
+    received = []
+    while len(received) < len(sent):
+        one.flush()
+        received += other.receive_available()
+    assert received == sent
+
+
+def test_bulk_that_drips(ends):
+    """Byte by byte, with the frame that follows."""
+    one, other = ends
+    sent = [Returned(b"first"), Returned(b"second"), Hold()]
+    tap, source = Channel.pair()
+    for message in sent:
+        source.send(message)
+    with socket.socket(fileno=tap.detach()) as raw:
+        frames = b"".join(iter(lambda: raw.recv(1000) if select.select([raw], [], [], 0)[0] else b"", b""))
+    source.close()
+    feed = socket.socket(fileno=one.detach())
+    received = []
+    for byte in frames:
+        feed.send(bytes([byte]))
+        received += other.receive_available()
+    feed.close()
+    assert received == sent
+
+
+def test_bulk_with_descriptors(ends, descriptor):
+    """Both ride with one message."""
+    one, other = ends
+    fd = descriptor()
+    inode = os.fstat(fd).st_ino
+    data = os.urandom(400_000)
+    surroundings = Surroundings("/", {}, ())
+    one.send(Call(surroundings, (1,), (fd,), data))
+    received = []
+    while not received:
+        one.flush()
+        received += other.receive_available()
+    (call,) = received
+    assert call.payload == data
+    assert os.fstat(call.streams[0]).st_ino == inode
+    os.close(call.streams[0])
+
+
+def test_the_end_in_the_middle_of_bulk(ends):
+    """There is no such message."""
+    one, other = ends
+    one.send(Returned(b"x" * 10_000_000))
+    assert other.receive_available() == []
+    one.close()
+    assert other.receive_available() == []
+    assert other.at_eof
