@@ -71,6 +71,9 @@ IMPORTS = [
 ]
 
 
+MODULES = {module_name(path) for path in PACKAGE.rglob("*.py")}
+
+
 def imports_by(*importers, run_time_only=False):
     """What these modules and packages of firehot_server import."""
     names = [f"firehot_server.{importer}" for importer in importers]
@@ -101,18 +104,23 @@ def test_it_stands_alone(name):
 
 def test_the_template_knows_no_supervisor():
     """It only answers its messages."""
-    assert offending(imports_by("template"), *ours("supervisor")) == []
+    assert offending(imports_by("template"), *ours("supervisor", "engine")) == []
 
 
 def test_the_worker_knows_no_supervisor_and_needs_no_template():
     """It is forked from one, and gets what it needs to know as values."""
-    assert offending(imports_by("worker"), *ours("supervisor")) == []
+    assert offending(imports_by("worker"), *ours("supervisor", "engine")) == []
     assert offending(imports_by("worker", run_time_only=True), *ours("template")) == []
 
 
 def test_the_supervisor_knows_neither_worker_nor_template():
     """Only what they say, in messages."""
-    assert offending(imports_by("supervisor"), *ours("worker", "template")) == []
+    assert offending(imports_by("supervisor"), *ours("worker", "template", "engine")) == []
+
+
+def test_the_engine_knows_neither_worker_nor_template():
+    """It has a supervisor's view of them."""
+    assert offending(imports_by("engine", "environment"), *ours("worker", "template")) == []
 
 
 @pytest.mark.parametrize("name", ["messages", "channel", "lifeline", "errors"])
@@ -126,6 +134,19 @@ def test_the_engine_knows_no_framework():
     assert offending(IMPORTS, *FRAMEWORKS) == []
 
 
+def test_the_library_needs_no_server():
+    """Neither to import it nor to run a function: a web server would be in every process."""
+    reached, pending = set(), {"firehot_server.environment", "firehot_server.worker.calling"}
+    pending.add("firehot_server.template.process")
+    while pending:
+        name = pending.pop()
+        reached.add(name)
+        found = [each for each in IMPORTS if each.importer == name and not each.is_for_types]
+        assert offending(found, "uvicorn", "watchfiles", "click") == []
+        pending |= {module for module in MODULES if any(is_within(each.imported, module) for each in found)} - reached
+    assert "firehot_server.supervisor.templates" in reached
+
+
 def test_tests_are_not_part_of_it():
     """What is installed needs neither tests nor benchmarks nor the sample."""
     assert offending(IMPORTS, "tests", "benchmarks", "sample_app", "pytest") == []
@@ -133,7 +154,7 @@ def test_tests_are_not_part_of_it():
 
 def test_every_rule_is_about_something_that_exists():
     """A folder that was renamed would satisfy all of them."""
-    for name in ("discovery", "failure", "messages", "channel", "lifeline", *PROCESSES):
+    for name in ("discovery", "failure", "engine", "messages", "channel", "lifeline", *PROCESSES):
         assert imports_by(name), name
     assert (PACKAGE / "errors.py").exists()
 
