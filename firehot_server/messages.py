@@ -263,8 +263,17 @@ class Read(Message):
     """A first-party file was read; sent before its content has any effect."""
 
     path: str
-    digest: bytes
-    """`importlib.util.source_hash` of the content."""
+    digest: bytes | None
+    """See `fingerprint`; None: there is no such file, which was looked for."""
+    is_data: bool = False
+    """Not as a module, and while the app was imported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written(Message):
+    """A data file that was read is written by this worker itself."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,15 @@ is none.
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import stat
 from typing import TYPE_CHECKING
 
+from firehot_server.fingerprint import EMPTY, data_digest_of, digest_of
 from firehot_server.supervisor.edits import Edit, judge
 from firehot_server.supervisor.rules import ReloadRules, is_pruned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-
-_EMPTY = importlib.util.source_hash(b"")
 
 
 class Ledger:
@@ -35,6 +31,10 @@ class Ledger:
         self._worker = 0
         self._reads: dict[str, bytes | None] = {}
         self._template_reads: dict[str, bytes | None] = {}
+        self._data: set[str] = set()
+        """Those of the reads that are no modules."""
+        self._written: set[str] = set()
+        """Data files that the app writes itself: were they to reload it, its own saves would."""
         self._touched: set[str] = set()
         self._aliases: dict[str, str] = {}
         self._known: set[str] = set()
@@ -55,15 +55,27 @@ class Ledger:
         """A new worker starts reading; only its reads count from now on."""
         self._worker = worker
         self._reads = {}
+        self._data = set()
         self._touched = set()
 
-    def read(self, worker: int, path: str, digest: bytes) -> Edit:
-        """A worker has read a file; an edit, if the file was touched since."""
-        if worker != self._worker:
+    def read(self, worker: int, path: str, digest: bytes | None, *, is_data: bool = False) -> Edit:
+        """A worker has read a file, or looked for it (None); an edit, if the file was touched since."""
+        if worker != self._worker or path in self._written:
             return Edit()
+        if is_data:
+            self._data.add(path)
         self._reads[path] = digest
         self._watch_file(path)
         return self.judge([path]) if path in self._touched else Edit()
+
+    def written(self, path: str) -> bool:
+        """The app writes this file: it is no longer a reason to reload. Whether that is news."""
+        was_read = path in self._data and path not in self._written
+        self._written.add(path)
+        if path in self._data:
+            self._reads.pop(path, None)
+            self._data.discard(path)
+        return was_read
 
     def template_read(self, path: str) -> None:
         """A template is about to be started that depends on this file."""
@@ -89,12 +101,12 @@ class Ledger:
 
     def matters(self, path: str) -> bool:
         """Whether an edit of this file could reload."""
-        return path in self._template_reads or self._rules.allows(path) or self._rules.insists(path)
+        return self._with_reads().allows(path) or self._rules.insists(path)
 
     def looks_half_written(self, paths: Iterable[str]) -> bool:
         """One of these is empty now and was not when it was read: a save in place truncates before it writes."""
         reads = self._all_reads()
-        return any(reads.get(path) not in (None, _EMPTY) and digest_of(path) == _EMPTY for path in paths)
+        return any(reads.get(path) not in (None, EMPTY) and self._content(path) == EMPTY for path in paths)
 
     def watching(self, folders: frozenset[str]) -> Edit:
         """From now on these are watched: what changed before that?"""
@@ -114,12 +126,18 @@ class Ledger:
             paths,
             reads=self._all_reads(),
             known=frozenset(self._known),
-            content=digest_of,
-            rules=_WithTemplate(self._rules, self.template_reads),
+            content=self._content,
+            rules=self._with_reads(),
         )
         self._known |= {*edit.added, *edit.changed}
         self._known -= {*edit.removed, *(path for path in edit.idle if not os.path.exists(path))}
         return edit
+
+    def _content(self, path: str) -> bytes | None:
+        return data_digest_of(path) if path in self._data else digest_of(path)
+
+    def _with_reads(self) -> _WithReads:
+        return _WithReads(self._rules, self.template_reads, self._data)
 
     def _all_reads(self) -> dict[str, bytes | None]:
         return {**self._template_reads, **self._reads}
@@ -151,35 +169,21 @@ class Ledger:
         return self._wanted
 
 
-class _WithTemplate:
-    """The user's rules, and whatever the template has read."""
+class _WithReads:
+    """The user's rules, and whatever the template and the app have read: the rules are about Python files."""
 
-    def __init__(self, rules: ReloadRules, template_reads: frozenset[str]) -> None:
+    def __init__(self, rules: ReloadRules, template_reads: frozenset[str], data: set[str]) -> None:
         self._rules = rules
         self._template_reads = template_reads
+        self._data = data
 
     def allows(self, path: str) -> bool:
+        if path in self._data:
+            return self._rules.allows_data(path)
         return path in self._template_reads or self._rules.allows(path)
 
     def insists(self, path: str) -> bool:
         return self._rules.insists(path)
-
-
-def digest_of(path: str) -> bytes | None:
-    """`importlib.util.source_hash` of a file's content; None where there is no file (a folder or a pipe is none)."""
-    try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return None
-            return importlib.util.source_hash(file.read())
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        return None
-    except (OSError, MemoryError):
-        return b""  # there, but unreadable: that is a change for whoever could read it
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _nearest_folder(path: str) -> str:

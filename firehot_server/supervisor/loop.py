@@ -38,6 +38,7 @@ from firehot_server.messages import (
     Read,
     Ready,
     Serve,
+    Written,
     close_descriptors,
 )
 from firehot_server.supervisor import actions as ac
@@ -277,7 +278,10 @@ class Supervisor:
         number = worker.number
         match message:
             case Read():
-                self._noticed(self._ledger.read(number, message.path, message.digest))
+                self._noticed(self._ledger.read(number, message.path, message.digest, is_data=message.is_data))
+            case Written():
+                if self._ledger.written(message.path):
+                    logger.info("%s is written by the app itself: it does not reload.", self._shorten(message.path))
             case Imported():
                 self._ledger.add_folders(message.directories)
                 self._feed(ev.Imported(number))
@@ -348,7 +352,11 @@ class Supervisor:
     def _woken(self) -> None:
         for number in self._signals.take():
             self._signalled(number)
-        for notice in self._watcher.take():
+        notices = self._watcher.take()
+        if notices:
+            for worker in list(self._workers.values()):
+                self._switchboard.drain(worker)  # it may have said that it writes these files itself
+        for notice in notices:
             match notice:
                 case Touched():
                     self._touched(notice.paths)

@@ -23,6 +23,8 @@ class ReloadRules:
         self._filter = FileFilter(config)
         self._includes = list(config.reload_includes)
         self._roots = tuple(f"{os.path.realpath(root)}/" for root in config.reload_dirs)
+        self._excludes = list(config.reload_excludes)
+        self._excluded_folders = tuple(f"{os.path.realpath(folder)}/" for folder in config.reload_dirs_excludes)
         self._is_everywhere = list(config.reload_dirs) == [Path.cwd()]
 
     @property
@@ -33,6 +35,12 @@ class ReloadRules:
     def allows(self, path: str) -> bool:
         """A change of this file may reload: not excluded, and below a --reload-dir where one is given."""
         return bool(self._filter(Path(path))) and (self._is_everywhere or self._is_below_roots(path))
+
+    def allows_data(self, path: str) -> bool:
+        """The same of a file that the app has read as data: it need not look like Python, and may be hidden."""
+        is_excluded = any(Path(path).match(pattern) for pattern in self._excludes)
+        is_within = os.path.realpath(path).startswith(self._excluded_folders)
+        return not (is_excluded or is_within) and (self._is_everywhere or self._is_below_roots(path))
 
     def insists(self, path: str) -> bool:
         """A change of this file reloads even if nothing has read it."""

@@ -51,6 +51,8 @@ class WorkerJob:
     origins: Origins
     dispositions: Mapping[signal.Signals, Any]
     """Signal → what the template inherited for it (`signal.getsignal`)."""
+    folder: str
+    """The working directory that the template was started in."""
     env_file_error: str | None = None
     """Why the environment is not what it should be; no app is imported then."""
 
@@ -77,6 +79,7 @@ class Template:
         self._channel = channel
         self._lifeline_fd = lifeline_fd
         self._dispositions = dispositions
+        self._folder = _working_directory()
         self._configure = Configure((), (), b"", "")
         self._origins = Origins.of_interpreter(extra_third_party=[str(PACKAGE)])
         self._wakeup = _ChildWakeup()
@@ -159,7 +162,13 @@ class Template:
             self._send(Forked(pid, channel=ends[:1], lifeline=ends[1:]))
             return None
         return WorkerJob(
-            channel, self._configure, self._preloaded, self._origins, self._dispositions, self._env_file_error
+            channel,
+            self._configure,
+            self._preloaded,
+            self._origins,
+            self._dispositions,
+            self._folder,
+            self._env_file_error,
         )
 
     def _extend(self, message: Extend) -> None:
@@ -243,6 +252,13 @@ class _ChildWakeup:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.close(self._read_end)
         os.close(self._write_end)
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was removed
+        return os.sep
 
 
 def _reap() -> Iterator[tuple[int, int]]:

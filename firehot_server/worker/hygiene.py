@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     Disposition: TypeAlias = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
 
-# Audit events by which a debugger announces itself; a frame of ours around `breakpoint()` would be debugged instead.
-_DEBUGGER_EVENTS = frozenset({"builtins.breakpoint", "pdb.Pdb"})
-
 
 def start_afresh(dispositions: Mapping[signal.Signals, Disposition]) -> None:
     """Make a forked copy of the template forget that it was one.
@@ -28,16 +25,6 @@ def start_afresh(dispositions: Mapping[signal.Signals, Disposition]) -> None:
     gc.enable()
     sys.modules["__main__"] = ModuleType("__main__")
     _reseed()
-
-
-def on_debugger(announce: Callable[[], None]) -> None:
-    """Call `announce` when the user's code enters a debugger."""
-
-    def audit(event: str, _args: object) -> None:
-        if event in _DEBUGGER_EVENTS:
-            announce()
-
-    sys.addaudithook(audit)
 
 
 def _restore_signals(dispositions: Mapping[signal.Signals, Disposition]) -> None:

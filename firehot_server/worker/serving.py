@@ -14,8 +14,9 @@ from uvicorn.config import WS_PROTOCOLS
 
 from firehot_server.failure.app import FailureApp
 from firehot_server.failure.report import sentence_only
-from firehot_server.messages import Begin, Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Read, Ready
-from firehot_server.worker import hygiene
+from firehot_server.messages import Begin, Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Read, Ready, Written
+from firehot_server.worker.audit_events import DEBUGGER_EVENTS, AuditEvents
+from firehot_server.worker.data_reads import DataReads
 from firehot_server.worker.importing import AppFailed, NeedsRunningLoop, describe, import_app, package_folders
 from firehot_server.worker.server import Engine, drive, take_sockets
 from firehot_server.worker.standby import StandBy, leave
@@ -43,6 +44,10 @@ class Worker:
         """The first-party modules that were read."""
         self._is_debugged = False
         self._loaded: tuple[uvicorn.Config, Callable[..., None]] | None = None
+        self._events = AuditEvents()
+        self._data_reads = DataReads(
+            job.origins.is_first_party, job.folder, self._announce_data, lambda path: self._link.send(Written(path))
+        )
         self._standby = StandBy(job, self._announce)
         self._link = self._standby.link
 
@@ -63,20 +68,26 @@ class Worker:
 
     def _stand_by(self) -> Begin:
         """All that can be done before it is known what changed; then wait."""
-        hygiene.on_debugger(self._enter_debugger)
+        for event in DEBUGGER_EVENTS:
+            self._events.on(event, self._enter_debugger)
         if self._job.configure.payload_is_plain:
             self._loaded = self._load()
         begin = self._standby.wait()
         assert isinstance(begin, Begin)
+        if begin.role == "app":
+            self._events.on("open", self._data_reads.opened)
         return begin
 
-    def _enter_debugger(self) -> None:
+    def _enter_debugger(self, *_arguments: object) -> None:
         self._is_debugged = True
         self._link.send(Debugging())
 
     def _announce(self, module: str, path: str, digest: bytes) -> None:
         self._modules.append(module)
         self._link.send(Read(path, digest))
+
+    def _announce_data(self, path: str, digest: bytes | None) -> None:
+        self._link.send(Read(path, digest, is_data=True))
 
     def _load(self) -> tuple[uvicorn.Config, Callable[..., None]]:
         config, target = cloudpickle.loads(self._job.configure.payload)
@@ -114,6 +125,7 @@ class Worker:
         return take_sockets(self._link)
 
     def _imported(self) -> None:
+        self._data_reads.imported()
         self._link.send(Imported(package_folders(self._modules)))
 
     def _fail(self, failure: Failure) -> None:

@@ -304,3 +304,66 @@ def test_a_hundred_reloads_lose_no_request(serve, project):
         for thread in threads:
             thread.join()
     assert problems == []
+
+
+DATA = """
+import json, os
+from pathlib import Path
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+COLOUR = json.loads(Path("config.json").read_text())["colour"]
+try:
+    LOCAL = Path("local.txt").read_text()
+except OSError:
+    LOCAL = "none"
+VISITS = Path("visits.txt").read_text()
+
+async def index(request):
+    Path("visits.txt").write_text("x" * len(Path("visits.txt").read_text()) + "x")
+    return PlainTextResponse(f"{COLOUR} {LOCAL}")
+
+app = Starlette(routes=[Route("/", index)])
+"""
+
+
+def test_data_files_that_the_app_reads_at_import(serve, project):
+    """A change, an appearance, a removal, a broken one: as with modules."""
+    project.write("app.py", DATA)
+    project.write("config.json", '{"colour": "green"}')
+    project.write("visits.txt", "")
+    server = serve()
+    assert server.text() == "green none"
+    project.write("config.json", '{"colour": "blue"}')
+    server.wait_log(r"Reloaded in [\d,]+ ms: config\.json changed \(generation 2\)")
+    assert server.text() == "blue none"
+    project.write("local.txt", "mine")
+    server.wait_generation(3)
+    assert server.text() == "blue mine"
+    (project.folder / "local.txt").unlink()
+    server.wait_generation(4)
+    assert server.text() == "blue none"
+    project.replace("config.json", '{"colour"')
+    server.wait_log("JSONDecodeError")
+    assert server.get().status_code == 500
+    project.replace("config.json", '{"colour": "red"}')
+    server.wait_generation(6)
+    assert server.text() == "red none"
+
+
+def test_a_data_file_that_the_app_writes_itself(serve, project):
+    """Its own saves do not reload it; a line says so, once."""
+    project.write("app.py", DATA)
+    project.write("config.json", '{"colour": "green"}')
+    project.write("visits.txt", "")
+    server = serve()
+    for _ in range(5):
+        assert server.text() == "green none"
+    server.wait_log(r"visits\.txt is written by the app itself: it does not reload\.")
+    project.say("two")  # not read by this app
+    project.write("config.json", '{"colour": "blue"}')
+    server.wait_generation(2)
+    assert server.text() == "blue none"
+    assert server.log.count("Reloaded") == 1
+    assert server.log.count("visits.txt is written") == 1

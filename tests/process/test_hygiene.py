@@ -13,6 +13,7 @@ import sys
 import pytest
 
 from firehot_server.worker import hygiene
+from firehot_server.worker.audit_events import DEBUGGER_EVENTS, AuditEvents
 from tests.support.processes import in_fork
 from tests.support.templates import running
 
@@ -195,13 +196,19 @@ def test_a_foreign_finder_is_left_alone(tmp_path):
     in_fork(run)
 
 
+def announce_debuggers(announced):
+    events = AuditEvents()
+    for event in DEBUGGER_EVENTS:
+        events.on(event, lambda *_: announced.append(1))
+
+
 @pytest.mark.parametrize("enter", [breakpoint, pdb.Pdb])
 def test_a_debugger_is_announced(enter):
     """Whatever way the user enters it."""
 
     def run():
         announced = []
-        hygiene.on_debugger(lambda: announced.append(1))
+        announce_debuggers(announced)
         assert announced == []
         sys.breakpointhook = lambda *_: None
         enter()
@@ -215,7 +222,7 @@ def test_a_debugger_is_not_announced_without_need():
 
     def run():
         announced = []
-        hygiene.on_debugger(lambda: announced.append(1))
+        announce_debuggers(announced)
         importlib.reload(importlib.import_module("bdb"))
         exec(compile("1 + 1", "<text>", "exec"))
         return announced

@@ -7,8 +7,9 @@ import pytest
 from uvicorn import Config
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
+from firehot_server.fingerprint import digest_of
 from firehot_server.supervisor import watcher as watcher_module
-from firehot_server.supervisor.ledger import Ledger, digest_of
+from firehot_server.supervisor.ledger import Ledger
 from firehot_server.supervisor.rules import ReloadRules
 from firehot_server.supervisor.watcher import Degraded, Touched, Watcher, Watching, polling_is_forced
 from tests.support.processes import open_descriptors

@@ -6,8 +6,9 @@ import os
 import pytest
 from uvicorn import Config
 
+from firehot_server.fingerprint import data_digest_of, digest_of
 from firehot_server.supervisor.edits import Edit
-from firehot_server.supervisor.ledger import Ledger, digest_of
+from firehot_server.supervisor.ledger import Ledger
 from firehot_server.supervisor.rules import ReloadRules
 
 
@@ -32,6 +33,10 @@ class Project:
     def read(self, name, worker=1):
         """A worker reads a file as it is now."""
         return self.ledger.read(worker, self.path(name), digest_of(self.path(name)))
+
+    def read_data(self, name):
+        """A worker reads a file that is no module, while it imports the app."""
+        return self.ledger.read(1, self.path(name), data_digest_of(self.path(name)), is_data=True)
 
     def touch(self, *names):
         """The watcher has seen something of these."""
@@ -384,6 +389,71 @@ def test_a_file_that_was_once_read_through_a_link_and_is_now_read_itself(project
 
 
 # -- digests
+
+
+# -- data
+
+
+@pytest.mark.parametrize("name", ["config.yaml", ".env", "LICENSE"])
+def test_a_data_file_that_was_read(project, name):
+    """Counts whatever its name, though the rules are about Python files."""
+    project.write(name, "one")
+    project.read_data(name)
+    project.watch()
+    project.write(name, "two")
+    assert project.touch(name) == project.edit(changed=[name])
+    assert project.ledger.matters(project.path(name))
+
+
+def test_a_data_file_that_nothing_has_read(project):
+    """Does not."""
+    project.write("config.yaml", "one")
+    assert not project.touch("config.yaml")
+
+
+def test_a_data_file_that_was_looked_for(project):
+    """Counts when it comes."""
+    project.read_data("local.yaml")
+    project.watch()
+    project.write("local.yaml", "one")
+    assert project.touch("local.yaml") == project.edit(added=["local.yaml"])
+
+
+def test_a_data_file_that_the_app_writes(project):
+    """Does not count, also when the next worker reads it; that is news once."""
+    project.write("state.json", "one")
+    project.read_data("state.json")
+    path = project.path("state.json")
+    assert project.ledger.written(path) is True
+    assert project.ledger.written(path) is False
+    project.write("state.json", "two")
+    assert not project.touch("state.json")
+    project.ledger.begin(2)
+    assert not project.ledger.read(2, path, data_digest_of(path), is_data=True)
+    project.write("state.json", "three")
+    assert not project.touch("state.json")
+
+
+def test_a_large_data_file(project):
+    """Is known by what the file system says of it."""
+    project.write("table.csv", "x" * (1 << 20))
+    project.read_data("table.csv")
+    project.watch()
+    assert not project.touch("table.csv")
+    project.write("table.csv", "y" * (1 << 20))
+    assert project.touch("table.csv") == project.edit(changed=["table.csv"])
+
+
+def test_data_outside_of_the_reload_dirs(root):
+    """Does not count, nor what the user excludes."""
+    (root / "src").mkdir()
+    project = Project(root, reload_dirs=["src"], reload_excludes=["*.csv"])
+    for name in ("config.yaml", "src/config.yaml", "src/table.csv"):
+        project.write(name, "one")
+        project.read_data(name)
+        project.watch()
+        project.write(name, "two")
+    assert project.touch("config.yaml", "src/config.yaml", "src/table.csv") == project.edit(changed=["src/config.yaml"])
 
 
 def test_the_digest_of_a_file_is_that_of_the_bytecode_cache(project):

@@ -1,0 +1,44 @@
+"""The interpreter's audit events (PEP 578): one hook for all, since a hook can never be removed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+DEBUGGER_EVENTS = ("builtins.breakpoint", "pdb.Pdb")
+"""By these a debugger announces itself; a frame of ours around `breakpoint()` would be debugged instead."""
+
+
+class AuditEvents:
+    """Calls handlers, by the name of the event.
+
+    Example:
+        ```python
+        events = AuditEvents()
+        events.on("open", lambda path, mode, flags: print(path))
+        events.off("open")
+        ```
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Callable[..., None]] = {}
+        handlers = self._handlers
+
+        def hook(event: str, arguments: tuple[Any, ...]) -> None:
+            handler = handlers.get(event)
+            if handler is not None:
+                handler(*arguments)
+
+        sys.addaudithook(hook)
+
+    def on(self, event: str, handler: Callable[..., None]) -> None:
+        """Call this with the event's arguments, before it happens. What it raises, the program meets."""
+        self._handlers[event] = handler
+
+    def off(self, event: str) -> None:
+        """No longer."""
+        self._handlers.pop(event, None)
