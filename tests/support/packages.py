@@ -35,7 +35,8 @@ class Place:
 
     def start(self, *arguments, **options):
         """Run Python on the project, as a user would; its output is kept apart."""
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(self.path), **options.pop("environment", {})}
+        variables = {"PYTHONPATH": os.pathsep.join(self.path), "PYTHONUNBUFFERED": ""}  # lines in one piece
+        environment = {**os.environ, **variables, **options.pop("environment", {})}
         return subprocess.Popen(
             [sys.executable, *arguments],
             cwd=self.project,
