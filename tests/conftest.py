@@ -6,7 +6,6 @@ import pytest
 
 from tests.support.server import ASGI, Project, Server
 
-
 # A shell starts background jobs with SIGINT ignored, nohup with SIGHUP: what the tests start would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
