@@ -17,7 +17,7 @@ import time
 from collections import deque
 from typing import cast
 
-from firehot_server.errors import ChannelClosed, Deadline
+from firehot_server.errors import ChannelClosed, ChannelGarbled, Deadline
 from firehot_server.messages import Message, join_bulk, join_descriptors, split_bulk, split_descriptors
 
 _HEADER = struct.Struct("!QQH")
@@ -148,7 +148,11 @@ class Channel:
     # -- receiving
 
     def receive_available(self) -> list[Message]:
-        """Every message that has arrived, without waiting. At the end of the stream see `at_eof`."""
+        """Every message that has arrived, without waiting. At the end of the stream see `at_eof`.
+
+        Raises:
+            ChannelGarbled: what arrived is no message.
+        """
         while not self._eof and self._read_some():
             pass
         return list(iter(self._next_frame, None))
@@ -244,9 +248,12 @@ class Channel:
         end = _HEADER.size + length
         if len(self._incoming) < end or self._bulk_filled < size:
             return None
-        bare, counts = pickle.loads(memoryview(self._incoming)[_HEADER.size : end])
+        try:
+            bare, counts = pickle.loads(memoryview(self._incoming)[_HEADER.size : end])
+            fds = [self._incoming_descriptors.popleft() for _ in range(count)]
+        except Exception as error:
+            raise ChannelGarbled(f"{type(error).__name__}: {error}") from error
         del self._incoming[:end]
-        fds = [self._incoming_descriptors.popleft() for _ in range(count)]
         return join_descriptors(join_bulk(bare, self._take_bulk()), fds, counts)
 
     def _take_bulk(self) -> bytes | bytearray:

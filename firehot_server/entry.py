@@ -34,6 +34,8 @@ def wants_template(arguments: Sequence[str], environment: Mapping[str, str]) -> 
 
 
 def _spawn_ahead() -> TemplateProcess:
+    from firehot_server.output import plug_closed_streams
     from firehot_server.supervisor.processes import spawn_template
 
+    plug_closed_streams()
     return spawn_template(os.environ)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 import weakref
 from dataclasses import dataclass, field
@@ -87,7 +86,6 @@ class Environment:
         self._calls: weakref.WeakValueDictionary[uuid.UUID, Call] = weakref.WeakValueDictionary()
         self._packer = Packer()
         self._session: Session | None = None
-        self._updating = threading.Lock()
 
     def __enter__(self) -> Environment:
         if self._session is not None:
@@ -101,8 +99,10 @@ class Environment:
         try:
             self._session.open(self._scan())
         except BaseException:
-            self._session.let_go()
+            self._session.abandon()
             raise
+        # For who forgets to close it. At the end of the interpreter, too.
+        weakref.finalize(self, self._session.abandon)
         return self
 
     def __reduce__(self) -> NoReturn:
@@ -204,12 +204,13 @@ class Environment:
             ImportError: the package is gone; the former template stays.
             EnvironmentEnded: the environment is closed, or no interpreter can be started.
         """
-        with self._updating:
+        session = self._entered()
+        with session.updating:
             if not self._installation.has_changed():
-                return self._entered().update(self._scan(), anew=False)
+                return session.update(self._scan(), anew=False)
             installation = Installation(self._origins)
             self._scanner = self._make_scanner()
-            changed = self._entered().update(self._scan(), anew=True)
+            changed = session.update(self._scan(), anew=True)
             self._installation = installation  # not before: what has failed is to be tried again
             return changed
 

@@ -13,6 +13,10 @@ class ChannelClosed(FirehotError):
     """The process at the other end of a control channel is gone."""
 
 
+class ChannelGarbled(FirehotError):
+    """What arrived on a control channel is no message."""
+
+
 class Deadline(FirehotError, TimeoutError):
     """A wait took too long.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import Final
 
 TRACE: Final = 5
@@ -22,6 +23,13 @@ _LEVELS: Final = {
 logger: Final = logging.getLogger("firehot")
 
 
+class _StderrHandler(logging.Handler):
+    """Writes to `sys.stderr` as it is at that moment: a test runner exchanges and closes it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)  # noqa: T201
+
+
 def configure() -> None:
     """Set the level that the environment asks for; a level that the program has set itself stays, if it asks for none.
 
@@ -32,7 +40,7 @@ def configure() -> None:
     if value or logger.level == logging.NOTSET:
         logger.setLevel(_LEVELS.get((value or "warn").strip().lower(), logging.WARNING))
     if value and not logger.hasHandlers():
-        handler = logging.StreamHandler()
+        handler = _StderrHandler()
         handler.setFormatter(logging.Formatter("firehot %(levelname)s: %(message)s"))
         logger.addHandler(handler)
     if value and value.strip().lower() not in _LEVELS:

@@ -24,6 +24,16 @@ IGNORED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """A template ignores these, from its first moment: sent to the whole process group, they are the supervisor's."""
 
 
+DEFERRED_SIGNALS = (
+    *IGNORED_SIGNALS,
+    *(signal.SIGQUIT, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGUSR1, signal.SIGUSR2),
+    *(signal.SIGCHLD, signal.SIGWINCH),
+)
+"""Those that programs handle: a program that uses the library does so while it waits, not in the middle of something.
+
+A template may be started in the middle: it unblocks them."""
+
+
 def descriptors() -> Any:
     """A message field that holds file descriptors: a tuple of ints, empty by default."""
     return field(default=(), metadata={"descriptors": True})

@@ -1,7 +1,8 @@
-"""The user's stdout and stderr."""
+"""The user's standard streams."""
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -15,3 +16,21 @@ def flush_output() -> None:
     ctypes = sys.modules.get("ctypes")
     if ctypes is not None:
         ctypes.CDLL(None).fflush(None)  # what libraries printed through C's own buffer
+
+
+def plug_closed_streams() -> tuple[int, ...]:
+    """Open the null device where a standard stream is closed, as daemons do: else the next descriptor that is made, a
+    control channel perhaps, takes its number, and what anybody prints goes there.
+
+    Returns:
+        The numbers that were free.
+    """
+    plugged = []
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            os.set_inheritable(number, True)
+            plugged.append(number)
+    return tuple(plugged)

@@ -81,7 +81,7 @@ class Locator:
     """
 
     def __init__(self, path: Sequence[str]) -> None:
-        self._path = tuple(_absolute(entry) for entry in path)
+        self._path = tuple(filter(None, map(_absolute, path)))
         self._finders: dict[str, PathEntryFinderProtocol | None] = {}
         self._located: dict[str, Located | None] = {}
 
@@ -155,8 +155,12 @@ class Locator:
             return None
 
 
-def _absolute(entry: str) -> str:
-    absolute = os.path.abspath(entry)
+def _absolute(entry: str) -> str | None:
+    """`None` for what Python passes over, too."""
+    try:
+        absolute = os.path.abspath(entry)
+    except (TypeError, FileNotFoundError):  # no text; the working directory was removed
+        return None
     # What is no file may be a mark that an editable install's path hook waits for: it must stay as it is.
     return absolute if Path(absolute).exists() else entry
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -34,9 +33,8 @@ class Call:
     status: int | None = None
     """Its `waitpid` status, where the template could tell."""
     _answer: Returned | Raised | None = None
-    _value: Any = None
-    _has_value: bool = False
-    _unpacking: threading.RLock = field(default_factory=threading.RLock)
+    _values: dict[str, Any] = field(default_factory=dict)
+    """What came of unpickling, once: `setdefault` needs no lock, which a fork might copy while it is held."""
 
     @property
     def has_begun(self) -> bool:
@@ -66,7 +64,7 @@ class Call:
     def hear(self, message: Message) -> None:
         """The process answers."""
         assert isinstance(message, Returned | Raised)
-        self._answer = message
+        self._answer = self._answer or message  # a copy of the process, by fork, may answer as well
 
     def ended(self, status: int | None) -> None:
         """The process is gone; `status` as from `waitpid`, None where nobody can tell."""
@@ -82,23 +80,24 @@ class Call:
         """
         match self._answer:
             case Returned():
-                with self._unpacking:
-                    return self._returned(self._answer)
+                return self._returned(self._answer)
             case Raised():
                 raise self._error(self._answer) from _unpickled(self._answer.payload)
             case None:
                 raise self._exit()
 
     def _returned(self, answer: Returned) -> Any:
-        if not self._has_value:
+        if "value" not in self._values:
             try:
-                self._value = cloudpickle.loads(answer.payload)
-            except Exception as error:
+                value = cloudpickle.loads(answer.payload)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # an object's own `__setstate__` may raise anything
                 message = f"what {self.name} returned cannot be unpickled here: {error}"
                 raise IsolatedError(self.name, type(error).__name__, message, "") from error
-            self._has_value = True
-            self._answer = Returned(b"")  # the value is enough
-        return self._value
+            self._values.setdefault("value", value)
+            self._answer = Returned()  # the value is enough
+        return self._values["value"]
 
     def _error(self, answer: Raised) -> IsolatedError:
         return IsolatedError(self.name, answer.type_name, answer.message, answer.traceback)
@@ -112,6 +111,8 @@ class Call:
 def _unpickled(payload: bytes) -> BaseException | None:
     try:
         error = cloudpickle.loads(payload) if payload else None
-    except Exception:  # its class may not be importable here
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # its class may not be importable here, or its own methods raise
         return None
     return error if isinstance(error, BaseException) else None

@@ -106,6 +106,8 @@ class Family:
         self._pump = pump
         self._make_line = make_line
         self._current: Line | None = None
+        self._coming: Line | None = None
+        """The one that is to take its place."""
         self._former: list[Line] = []
 
     def start(self, imports: Mapping[str, tuple[str, int]]) -> None:
@@ -165,18 +167,22 @@ class Family:
     def _extend(self, line: Line, added: list[str]) -> None:
         line.preloads.failures.clear()
         line.templates.extend(added)
-        self._pump.wait(lambda: not line.templates.is_extending, "a template with the new imports")
+        self._pump.wait(lambda: line.is_settled and not line.templates.is_extending, "a template with the new imports")
+        if line.hopeless:
+            raise EnvironmentEnded(line.hopeless)
         _raise_failures(line.preloads)
         line.modules |= set(added)
 
     def _replace(self, imports: Mapping[str, tuple[str, int]]) -> None:
-        line = self._make_line(imports, True)
+        line = self._coming = self._make_line(imports, True)
         try:
             self._wait_for(line)
             _raise_failures(line.preloads)
         except BaseException:
             self._dismiss(line)
             raise
+        finally:
+            self._coming = None
         former, self._current = self._current, line
         if former is not None:
             former.templates.pass_orders_to(line.templates)
@@ -195,7 +201,7 @@ class Family:
         self._former.append(line)
 
     def _lines(self) -> list[Line]:
-        return [line for line in (self._current, *self._former) if line is not None]
+        return [line for line in (self._current, self._coming, *self._former) if line is not None]
 
     def pids(self) -> list[int]:
         """Of every template."""
@@ -214,13 +220,15 @@ class Family:
     def _has_no_children(self) -> bool:
         return not any(line.templates.has_children for line in self._lines())
 
-    def let_go(self, *, end: bool) -> None:
-        """Close all that belongs to the templates, which ends them; if `end` is false, only this process's copies."""
+    def end(self) -> None:
+        """End every template, at once."""
         for line in self._lines():
-            if end:
-                line.templates.close()
-            else:
-                line.templates.disown()
+            line.templates.close()
+
+    def disown(self) -> None:
+        """Close what this process has of them, a copy (by fork) of the process that they belong to."""
+        for line in self._lines():
+            line.templates.disown()
 
 
 def _with_packages(modules: Iterable[str]) -> set[str]:

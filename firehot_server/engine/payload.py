@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -17,8 +18,35 @@ from firehot_server.errors import CannotSend
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_registry_lock = threading.Lock()
-"""cloudpickle's list of modules to pickle by value belongs to the whole program."""
+
+class _Registry:
+    """cloudpickle's list of modules to pickle by value, which belongs to the whole program."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._added: list[str] = []
+
+    def add(self, module: ModuleType) -> None:
+        """Pickle what is of this module by value, until `clear`; needs the lock."""
+        if module.__name__ not in cloudpickle.list_registry_pickle_by_value():
+            with contextlib.suppress(ValueError):  # it is known by another name only
+                cloudpickle.register_pickle_by_value(module)
+                self._added.append(module.__name__)
+
+    def clear(self) -> None:
+        """Leave cloudpickle as it was."""
+        while self._added:
+            with contextlib.suppress(ValueError):  # somebody else did
+                cloudpickle.unregister_pickle_by_value(ModuleType(self._added.pop()))
+
+    def forked(self) -> None:
+        """This is a copy of the process: another thread may have been in the middle of something."""
+        self.lock = threading.Lock()
+        self.clear()
+
+
+_registry = _Registry()
+os.register_at_fork(after_in_child=_registry.forked)
 
 
 class Packer:
@@ -40,15 +68,16 @@ class Packer:
             CannotSend: something in it cannot be pickled.
         """
         stream = io.BytesIO()
-        with _registry_lock:
-            pickler = _Pickler(stream, self._is_importable)
+        with _registry.lock:
             try:
-                pickler.dump((function, arguments, dict(keywords)))
-            except Exception as error:  # an object's own `__reduce__` may raise anything
+                _Pickler(stream, self._is_importable).dump((function, arguments, dict(keywords)))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # an object's own `__reduce__` may raise anything
                 message = f"{_name(function)} or an argument cannot be sent to another process: {error}"
                 raise CannotSend(message) from error
             finally:
-                pickler.forget_modules()
+                _registry.clear()
         return stream.getvalue()
 
     def _is_importable(self, module: ModuleType, name: str) -> bool:
@@ -75,7 +104,6 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         super().__init__(stream, protocol=5)
         self._is_importable = is_importable
         self._seen: set[str] = set()
-        self._by_value: list[ModuleType] = []
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, FunctionType | type):
@@ -87,16 +115,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return
         self._seen.add(name)
         module = sys.modules.get(name)
-        if not isinstance(module, ModuleType) or name in cloudpickle.list_registry_pickle_by_value():
-            return
-        if not self._is_importable(module, name):
-            cloudpickle.register_pickle_by_value(module)
-            self._by_value.append(module)
-
-    def forget_modules(self) -> None:
-        """Leave cloudpickle as it was."""
-        for module in self._by_value:
-            cloudpickle.unregister_pickle_by_value(module)
+        if isinstance(module, ModuleType) and not self._is_importable(module, name):
+            _registry.add(module)
 
 
 def _is_importable(module: ModuleType, name: str, locator: Locator) -> bool:

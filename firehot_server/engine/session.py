@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 import time
 import weakref
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from firehot_server.errors import Deadline, EnvironmentEnded
 from firehot_server.logs import logger
 from firehot_server.messages import Call as CallMessage
 from firehot_server.messages import Exited, Surroundings
+from firehot_server.output import plug_closed_streams
 from firehot_server.supervisor.alarms import Alarms
 from firehot_server.supervisor.processes import CALLING, TemplateProcess, WorkerProcess, spawn_template
 from firehot_server.supervisor.switchboard import Switchboard
@@ -64,13 +66,21 @@ class Session:
         self._running: dict[int, Call] = {}
         """By process id; until the process has ended."""
         self._alarms: Alarms[Callable[[], None]] = Alarms()
+        self._plugs = plug_closed_streams()
         self._switchboard = Switchboard(logger)
         self._pump = Pump(self._switchboard, self._alarms)
         self._family = Family(self._pump, self._make_line)
         self._ended = ""
         """Why there are no processes any more."""
-        self._first: TemplateProcess | None = self._spawn()
+        self.updating = threading.Lock()
+        """For whoever looks at the files: one at a time."""
         _sessions.add(self)
+        self._first: TemplateProcess | None = None
+        try:
+            self._first = self._spawn()
+        except BaseException:
+            self.abandon()
+            raise
 
     def open(self, imports: Mapping[str, tuple[str, int]]) -> None:
         """Wait until the template has imported these modules (module → file and line of the import).
@@ -100,7 +110,7 @@ class Session:
         with self._pump:
             self._catch_up()
             _check_descriptors()
-            message = CallMessage(_surroundings(), *_standard_streams(), payload)
+            message = CallMessage(_surroundings(), *self._standard_streams(), payload)
             self._family.fork(message, functools.partial(self._began, call))
             try:
                 self._pump.wait(lambda: call.has_begun or self._is_over(), f"a process for {call.name}")
@@ -117,20 +127,27 @@ class Session:
 
         Raises:
             Deadline: it has not in time.
+            EnvironmentEnded: this is a copy, by fork, of the process that will hear the answer.
         """
         with self._pump:
             self._pump.wait(lambda: call.is_over, f"{call.name} (process {call.pid}) to return", seconds)
 
     def stop(self, call: Call) -> None:
         """End a call's process and its descendants: SIGTERM, then SIGKILL."""
-        with self._pump:
-            if call.has_ended:
-                return
-            self._catch_up()
-            call.was_stopped = True
         from firehot_server.engine import descendants  # psutil: for those who stop something
 
-        self._end([call], descendants.below(call.pid))
+        if self._is_gone(call):
+            return
+        processes = descendants.below(call.pid)
+        if self._is_gone(call):
+            return  # that process id may be another's by now
+        call.was_stopped = not call.is_over
+        self._end([call], processes)
+
+    def _is_gone(self, call: Call) -> bool:
+        with self._pump:
+            self._pump.catch_up()
+            return call.has_ended
 
     # -- the end
 
@@ -140,7 +157,7 @@ class Session:
             if self._ended:
                 return
             self._pump.catch_up()
-            self._ended = "this environment is closed"
+            self._ended = _CLOSED
             running = list(self._running.values())
             for call in running:
                 call.was_stopped = not call.is_over
@@ -152,24 +169,41 @@ class Session:
         except Deadline as error:
             logger.error("%s", error)
         finally:
-            self.let_go()
+            self.abandon()
 
-    def let_go(self, *, end: bool = True) -> None:
-        """Close all that belongs to the processes, which ends them; if `end` is false, only this process's copies."""
-        self._ended = self._ended or "this environment is closed"
-        for call in list(self._running.values()):
-            self._over(call, None)
-        self._family.let_go(end=end)
-        if self._first is not None:
-            self._first.end() if end else self._first.disown()
-        self._switchboard.close()
-        _sessions.discard(self)
+    def abandon(self) -> None:
+        """End every process, at once; all who wait are told."""
+        with self._pump:
+            if self._pump.is_closed:
+                return
+            self._ended = self._ended or _CLOSED
+            for call in list(self._running.values()):
+                self._over(call, None)
+            self._family.end()
+            if self._first is not None:
+                self._first.end()
+            self._pump.close(self._ended)
+        self._unplug()
 
     def disown(self) -> None:
         """This is a copy, by fork, of the process that owns all this: keep nothing of it open."""
-        self._pump = Pump(self._switchboard, self._alarms)  # another thread may have held the lock
         self._ended = "this environment belongs to the process that this one was forked from"
-        self.let_go(end=False)
+        self._pump.disown(self._ended)  # first: an epoll's descriptor is its own, but what it watches is shared
+        self.updating = threading.Lock()
+        for call in self._running.values():
+            if call.process is not None:
+                call.process.close()
+        self._running.clear()
+        self._family.disown()
+        if self._first is not None:
+            self._first.disown()
+        self._unplug()
+
+    def _unplug(self) -> None:
+        for fd in self._plugs:
+            os.close(fd)
+        self._plugs = ()
+        _sessions.discard(self)
 
     def _descendants_of(self, running: list[Call]) -> list[psutil.Process]:
         from firehot_server.engine import descendants
@@ -199,6 +233,11 @@ class Session:
                 self._pump.wait(lambda: all(call.has_ended for call in calls), "stopped processes to end", seconds)
             except Deadline as error:
                 logger.debug("%s", error)
+
+    def _standard_streams(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Which of the standard streams are open, and copies of their descriptors."""
+        numbers = tuple(number for number in (0, 1, 2) if number not in self._plugs and _is_open(number))
+        return numbers, tuple(os.dup(number) for number in numbers)
 
     # -- all of this with the lock
 
@@ -239,7 +278,6 @@ class Session:
 
     def _channel_closed(self, call: Call) -> None:
         assert call.process is not None
-        call.cut()
         if self._family.owns(call.process):
             self._alarms.set(functools.partial(self._over, call, None), time.monotonic() + _EXIT_REPORT_SECONDS)
         else:
@@ -283,12 +321,6 @@ def _check_descriptors() -> None:
             os.close(fd)
 
 
-def _standard_streams() -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Which of the standard streams are open, and copies of their descriptors."""
-    numbers = tuple(number for number in (0, 1, 2) if _is_open(number))
-    return numbers, tuple(os.dup(number) for number in numbers)
-
-
 def _is_open(fd: int) -> bool:
     try:
         os.fstat(fd)
@@ -296,6 +328,8 @@ def _is_open(fd: int) -> bool:
         return False
     return True
 
+
+_CLOSED = "this environment is closed"
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 

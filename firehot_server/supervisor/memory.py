@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import sys
+import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class Memory:
             OSError: the cache folder cannot be written.
         """
         data = {key: value for key, value in asdict(self).items() if key != "path"}
-        draft = self.path.with_suffix(f".{os.getpid()}")
+        draft = self.path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         draft.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text(json.dumps(data))
         draft.replace(self.path)

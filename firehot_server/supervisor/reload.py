@@ -12,6 +12,7 @@ from uvicorn.config import STARTUP_FAILURE, create_ssl_context
 
 from firehot_server.config import Settings
 from firehot_server.discovery.origin import Origins
+from firehot_server.output import plug_closed_streams
 from firehot_server.supervisor.processes import TemplateProcess, spawn_template
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class FirehotReload:
             SystemExit: with uvicorn's status for a failed start, if no server could be started at all.
         """
         _check_certificate(self.config)
+        plug_closed_streams()
         pid = os.getpid()
         logger.info("Started reloader process [%d] using firehot", pid)
         try:

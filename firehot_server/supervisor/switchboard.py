@@ -5,7 +5,7 @@ from __future__ import annotations
 import selectors
 from typing import TYPE_CHECKING, Protocol
 
-from firehot_server.errors import ChannelClosed
+from firehot_server.errors import ChannelClosed, ChannelGarbled
 from firehot_server.messages import close_descriptors
 
 if TYPE_CHECKING:
@@ -50,14 +50,15 @@ class Switchboard:
     def _receive(self, process: Process) -> list[Message]:
         try:
             return process.channel.receive_available()
-        except Exception as error:  # project code may write anything to any descriptor of its process
+        except ChannelGarbled as error:  # project code may write anything to any descriptor of its process
             self._logger.error("Process %d does not make sense any more (%s); ended.", process.pid, error)
             process.cut()
             return []
 
     def is_attached(self, process: Process) -> bool:
         """Its messages are delivered, and its end has not come yet."""
-        return process.channel.fileno() >= 0 and process.channel in self._selector.get_map()
+        attached = self._selector.get_map()  # None: closed
+        return bool(attached) and process.channel.fileno() >= 0 and process.channel in attached
 
     def drain(self, process: Process) -> None:
         """Deliver what has already arrived, now."""
@@ -89,14 +90,15 @@ class Switchboard:
     def wait(self, timeout: float | None) -> list[selectors.SelectorKey]:
         """Wait for whatever comes first, up to `timeout` seconds; what is to be delivered.
 
-        The one method that may run while another thread uses the others.
+        The one method that may run while another thread uses the others, but for `close`.
         """
         return [key for key, _ in self._selector.select(timeout)]
 
     def deliver(self, ready: list[selectors.SelectorKey]) -> None:
         """Deliver what `wait` found, but for what was detached meanwhile."""
         for key in ready:
-            if self._selector.get_map().get(key.fd) is key:
+            attached = self._selector.get_map()
+            if attached and attached.get(key.fd) is key:
                 key.data()
 
     def close(self) -> None:

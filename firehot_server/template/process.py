@@ -18,6 +18,7 @@ from firehot_server.discovery.origin import Origins
 from firehot_server.errors import ChannelClosed
 from firehot_server.location import PACKAGE
 from firehot_server.messages import (
+    DEFERRED_SIGNALS,
     IGNORED_SIGNALS,
     Configure,
     Exited,
@@ -65,7 +66,7 @@ def main(channel_fd: int, lifeline_fd: int, worker: str) -> None:
     """
     lifeline.tie(lifeline_fd)
     dispositions = {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED_SIGNALS}
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED_SIGNALS)  # blocked since before this process was spawned
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, DEFERRED_SIGNALS)  # blocked since before this process was spawned
     # Here, where nothing but the interpreter's own path is importable yet: the server stack of a cold start, too, is
     # imported before the project's folder can shadow a name.
     run = importlib.import_module(worker).run

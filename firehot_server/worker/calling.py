@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import sys
@@ -30,11 +31,12 @@ def run(job: WorkerJob) -> NoReturn:
     _rehearse(job.origins)
     call = standby.wait()
     assert isinstance(call, Call)
-    _take_streams(call)
+    process = os.getpid()
     try:
         answer = _run(call, job.origins)
         flush_output()
-        standby.link.deliver(answer)
+        if os.getpid() == process:  # else the function has forked, and returns twice
+            standby.link.deliver(answer)
         status = 0
     except SystemExit as request:
         status = _exit_status(request)
@@ -57,8 +59,9 @@ def _take_streams(call: Call) -> None:
     for number, fd in zip(call.standard, call.streams, strict=True):
         os.dup2(fd, number)
         os.close(fd)
-    if sys.stdout is not None:
-        sys.stdout.reconfigure(line_buffering=sys.stdout.isatty())  # type: ignore[union-attr]
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:  # else some module has put something else there
+        reconfigure(line_buffering=sys.stdout.isatty())
 
 
 def _enter(surroundings: Surroundings) -> None:
@@ -75,6 +78,7 @@ def _enter(surroundings: Surroundings) -> None:
 def _run(call: Call, origins: Origins) -> Message:
     """Raises SystemExit, if the function does: a request to end the process, not an answer."""
     try:
+        _take_streams(call)
         _enter(call.surroundings)
         function, arguments, keywords = cloudpickle.loads(call.payload)
         value = function(*arguments, **keywords)
@@ -85,8 +89,13 @@ def _run(call: Call, origins: Origins) -> Message:
     try:
         return Returned(_packed(value))
     except BaseException as error:
-        error.add_note(f"The function returned a {type(value).__name__}, which cannot be sent to another process.")
-        return _raised(error, origins)
+        return _raised(_noted(error, f"The function returned a {type(value).__name__}"), origins)
+
+
+def _noted(error: BaseException, what: str) -> BaseException:
+    with contextlib.suppress(Exception):  # its class may have an `add_note` of its own
+        error.add_note(f"{what}, which cannot be sent to another process.")
+    return error
 
 
 def _packed(value: Any) -> bytes:
@@ -113,7 +122,7 @@ def _is_ours(path: str) -> bool:
 def _message(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # the function's own exception class may be broken as well
+    except BaseException:  # the function's own exception class may be broken as well
         return ""
 
 
@@ -122,7 +131,7 @@ def _pickled(error: BaseException) -> bytes:
     try:
         payload: bytes = cloudpickle.dumps(error)
         return payload if type(cloudpickle.loads(payload)).__name__ == type(error).__name__ else b""
-    except Exception:
+    except BaseException:
         return b""
 
 

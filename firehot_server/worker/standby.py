@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 from typing import TYPE_CHECKING, NoReturn
 
@@ -50,5 +51,6 @@ def leave(status: int) -> NoReturn:
     atexit._run_exitfuncs()
     flush_output()
     # The kernel, too, takes a while to dismantle it; the process that comes after this one goes first.
-    os.nice(_LOWEST_PRIORITY)
+    with contextlib.suppress(OSError):
+        os.nice(_LOWEST_PRIORITY)
     os._exit(status)
