@@ -143,6 +143,8 @@ class Pump:
         finally:
             self._turning = former
             self._condition.notify_all()
+            if former is not None and not self._closed:
+                os.write(self._wake, b"\0")  # what it waits for may have come just now
 
     def _select(self, seconds: float | None) -> list[SelectorKey]:
         self._condition.release()
@@ -154,8 +156,10 @@ class Pump:
                 raise
             return []
         finally:
-            self._hold_signals()
-            self._condition.acquire()
+            try:
+                self._hold_signals()
+            finally:
+                self._condition.acquire()
 
     def _hold_signals(self) -> None:
         if threading.current_thread() is not threading.main_thread():

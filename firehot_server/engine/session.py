@@ -95,7 +95,9 @@ class Session:
         """See `Family.update`."""
         with self._pump:
             self._catch_up()
-            return self._family.update(imports, anew=anew)
+            has_changed = self._family.update(imports, anew=anew)
+            self._check()
+            return has_changed
 
     # -- calls
 
@@ -147,7 +149,9 @@ class Session:
     def _is_gone(self, call: Call) -> bool:
         with self._pump:
             self._pump.catch_up()
-            return call.has_ended
+            if self._pump.is_closed and not call.is_over:
+                raise EnvironmentEnded(self._ended)
+            return call.has_ended or self._pump.is_closed
 
     # -- the end
 

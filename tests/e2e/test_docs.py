@@ -83,7 +83,7 @@ def script(project):
         return subprocess.run(
             [sys.executable, path.name],
             cwd=project.folder,
-            env={**os.environ, "PYTHONPATH": ""},
+            env={**os.environ, "PYTHONPATH": "", "PYTHONUNBUFFERED": ""},
             capture_output=True,
             stdin=subprocess.DEVNULL,
             text=True,
