@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MACHINERY = "<frozen importlib._bootstrap_external>"
-# Not of disks: what is read there changes by itself.
+# No files of a disk: what is read there changes by itself.
 _ELSEWHERE = ("/proc/", "/sys/", "/dev/")
 
 
@@ -28,6 +28,7 @@ class DataReads:
     Args:
         is_first_party: whether a file belongs to the project.
         project: a folder whose files count even if it lies among temporary ones.
+        cache: our own folder, whose files never count; empty: none.
         read: called with path and digest (None: there is no such file) of each file that is opened for reading only.
         written: called with the path of one that was read, when it is opened for writing.
     """
@@ -36,6 +37,7 @@ class DataReads:
         self,
         is_first_party: Callable[[str], bool],
         project: str,
+        cache: str,
         read: Callable[[str, bytes | None], None],
         written: Callable[[str], None],
     ) -> None:
@@ -48,6 +50,7 @@ class DataReads:
         self._own = threading.local()
         self._project = _folder(project)
         self._temporary = _folder(tempfile.gettempdir())
+        self._elsewhere = (*_ELSEWHERE, _folder(cache)) if cache else _ELSEWHERE
 
     def imported(self) -> None:
         """The app is imported: what it reads from now on, it reads again whenever it likes."""
@@ -84,7 +87,7 @@ class DataReads:
     def _matters(self, path: str) -> bool:
         if path.startswith(self._temporary) and not path.startswith(self._project):
             return False
-        return not path.startswith(_ELSEWHERE) and self._is_first_party(path)
+        return not path.startswith(self._elsewhere) and self._is_first_party(path)
 
 
 def _folder(path: str) -> str:

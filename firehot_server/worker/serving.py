@@ -46,7 +46,11 @@ class Worker:
         self._loaded: tuple[uvicorn.Config, Callable[..., None]] | None = None
         self._events = AuditEvents()
         self._data_reads = DataReads(
-            job.origins.is_first_party, job.folder, self._announce_data, lambda path: self._link.send(Written(path))
+            job.origins.is_first_party,
+            job.folder,
+            job.configure.cache_dir,
+            self._announce_data,
+            lambda path: self._link.send(Written(path)),
         )
         self._standby = StandBy(job, self._announce)
         self._link = self._standby.link

@@ -352,6 +352,20 @@ def test_data_files_that_the_app_reads_at_import(serve, project):
     assert server.text() == "red none"
 
 
+def test_our_own_cache_is_no_data_of_the_app(serve, project, tmp_path):
+    """Bytecode is looked for there, and then written: that must not reload, wherever the cache lies."""
+    cache = project.folder / "cache"
+    server = serve(environment={"XDG_CACHE_HOME": str(cache), "PYTHONDONTWRITEBYTECODE": ""})
+    project.say("two")
+    server.wait_generation(2)
+    assert server.text() == "two"
+    until(lambda: any(cache.rglob("*")), "bytecode in the cache")
+    project.say("three")
+    server.wait_generation(3)
+    assert server.text() == "three"
+    assert server.log.count("Reloaded") == 2
+
+
 def test_a_data_file_that_the_app_writes_itself(serve, project):
     """Its own saves do not reload it; a line says so, once."""
     project.write("app.py", DATA)

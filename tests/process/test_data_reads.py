@@ -30,6 +30,7 @@ def noted(project, *steps):
         reads = DataReads(
             lambda path: not path.startswith("/installed"),
             str(project),
+            str(project / "cache"),
             lambda path, digest: notes.append((os.path.relpath(path, project), digest and data_digest_of(path))),
             lambda path: notes.append((os.path.relpath(path, project), "written")),
         )
@@ -83,6 +84,7 @@ def test_what_is_not_there(project):
         lambda _: os.fdopen(os.dup(0)).close(),
         lambda _: _quietly(lambda: Path("/installed/data.txt").read_text()),
         lambda _: open(tempfile.mkstemp()[0]).close(),
+        lambda _: _quietly(lambda: Path("cache/bytecode").read_bytes()),
     ],
 )
 def test_what_does_not_count(project, step):
