@@ -209,9 +209,12 @@ def started(place, then):
     """A program with three functions that never return, and goes on at a typed line; every process below it."""
     place.write("script.py", WAITING.replace("{then}", then))
     script = place.start("script.py", stdin=subprocess.PIPE)
-    lines = [script.stdout.readline().split() for _ in range(4)]
-    pids = [int(pid) for _, pid in lines]
-    return script, pids
+    try:
+        lines = [script.stdout.readline().split() for _ in range(4)]
+        return script, [int(pid) for _, pid in lines]
+    except BaseException:
+        with script:
+            raise
 
 
 def assert_gone(pids):

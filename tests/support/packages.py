@@ -6,6 +6,15 @@ import sys
 from pathlib import Path
 
 
+class Script(subprocess.Popen):
+    """A program that does not outlive the test that fails."""
+
+    def __exit__(self, kind, *rest):
+        if kind is not None:
+            self.kill()
+        return super().__exit__(kind, *rest)
+
+
 class Place:
     """A project folder and a folder of installed modules, both on `sys.path`."""
 
@@ -37,7 +46,7 @@ class Place:
         """Run Python on the project, as a user would; its output is kept apart."""
         variables = {"PYTHONPATH": os.pathsep.join(self.path), "PYTHONUNBUFFERED": ""}  # lines in one piece
         environment = {**os.environ, **variables, **options.pop("environment", {})}
-        return subprocess.Popen(
+        return Script(
             [sys.executable, *arguments],
             cwd=self.project,
             env=environment,

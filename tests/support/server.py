@@ -72,8 +72,12 @@ class Server:
             env={**os.environ, "PYTHONPATH": "", **(environment or {})},
             start_new_session=True,
         )
-        if wait:
-            self.wait_log(r"generation 1\)")
+        try:
+            if wait:
+                self.wait_log(r"generation 1\)")
+        except BaseException:
+            self.stop()
+            raise
 
     @property
     def url(self):
