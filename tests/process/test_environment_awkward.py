@@ -254,7 +254,7 @@ def test_a_function_that_forks_and_returns_twice(environment):
 
 def test_how_a_process_ended_is_not_rewritten(environment):
     """By stopping it later."""
-    process = environment.exec(os._exit, 3)
+    process = environment.exec(lambda: os._exit(3))
     until(lambda: not processes.is_alive(process.pid), "its end")
     assert environment.stop_isolated(process) is True
     with pytest.raises(IsolatedError, match="exited with status 3"):
