@@ -171,7 +171,7 @@ class Environment:
             TimeoutError: it has not returned in time; it goes on.
             FirehotError: this is not a process of this environment.
         """
-        call = self._calls.get(process.process_uuid) if isinstance(process, IsolatedProcess) else None
+        call = self._find(process)
         if call is None:
             raise FirehotError(f"{process!r} is not a process of this environment")
         self._entered().wait(call, timeout)
@@ -183,11 +183,14 @@ class Environment:
         Returns:
             True if it was running or had completed; False if it is not known here.
         """
-        call = self._calls.get(process.process_uuid) if isinstance(process, IsolatedProcess) else None
+        call = self._find(process)
         if call is None:
             return False
         self._entered().stop(call)
         return True
+
+    def _find(self, process: object) -> Call | None:
+        return self._calls.get(process.process_uuid) if isinstance(process, IsolatedProcess) else None
 
     # -- updates
 
@@ -215,9 +218,7 @@ class Environment:
             return changed
 
     def _make_scanner(self) -> PackageScanner:
-        return PackageScanner(
-            self._package, path=self._path, origins=self._origins, cache_folder=str(cache_folder() / "scans")
-        )
+        return PackageScanner(self._package, path=self._path, origins=self._origins, cache_folder=str(cache_folder()))
 
     def _scan(self) -> Mapping[str, tuple[str, int]]:
         started = time.monotonic()
