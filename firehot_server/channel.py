@@ -207,14 +207,16 @@ class Channel:
         self._eof = not size
         return bool(size)
 
+    @property
+    def _is_filling(self) -> bool:
+        return self._bulk is not None and self._bulk_filled < len(self._bulk)
+
     def _room(self) -> memoryview:
         """Where the next bytes go: straight into the bulk that is being received, if there is one."""
-        if self._bulk is not None and self._bulk_filled < len(self._bulk):
-            return self._bulk[self._bulk_filled :]
-        return self._buffer
+        return self._bulk[self._bulk_filled :] if self._bulk is not None and self._is_filling else self._buffer
 
     def _take(self, data: memoryview) -> None:
-        if self._bulk is not None and self._bulk_filled < len(self._bulk):
+        if self._is_filling:
             self._bulk_filled += len(data)
             return
         self._incoming += data

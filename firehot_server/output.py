@@ -27,10 +27,17 @@ def plug_closed_streams() -> tuple[int, ...]:
     """
     plugged = []
     for number in (0, 1, 2):
-        try:
-            os.fstat(number)
-        except OSError:
+        if not is_open(number):
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
             os.set_inheritable(number, True)
             plugged.append(number)
     return tuple(plugged)
+
+
+def is_open(fd: int) -> bool:
+    """Whether this process has a descriptor of this number."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from .imports import Unparsed
+from .processors import usable_processors
 from .scans import CONDITIONS, Scanned, scanned
 
 if TYPE_CHECKING:
@@ -59,12 +60,7 @@ def _scanned(source: Source) -> Scanned | Unparsed:
 
 def _helpers(sources: Sequence[Source]) -> int:
     worth = sum(source.stamp[2] for source in sources) // _WORTH_A_HELPER
-    return min(_processors() - 1, worth)
-
-
-def _processors() -> int:
-    """How many may be used: fewer than there are, in a container or under `taskset`."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(usable_processors() - 1, worth)
 
 
 def _shares(tasks: int, helpers: int) -> list[range]:

@@ -73,7 +73,8 @@ class Line:
 
     @property
     def is_settled(self) -> bool:
-        return self.is_ready or bool(self.hopeless)
+        """There is a template with all that was asked for, or will be none."""
+        return bool(self.hopeless) or (self.is_ready and not self.templates.is_extending)
 
     def _hear(self, event: ev.Event) -> None:
         match event:
@@ -117,6 +118,7 @@ class Family:
             EnvironmentEnded: none can be started.
         """
         self._current = self._make_line(imports, False)
+        self._current.start()
         self._wait_for(self._current)
         self._current.preloads.is_strict = True
 
@@ -167,15 +169,14 @@ class Family:
     def _extend(self, line: Line, added: list[str]) -> None:
         line.preloads.failures.clear()
         line.templates.extend(added)
-        self._pump.wait(lambda: line.is_settled and not line.templates.is_extending, "a template with the new imports")
-        if line.hopeless:
-            raise EnvironmentEnded(line.hopeless)
+        self._wait_for(line)
         _raise_failures(line.preloads)
         line.modules |= set(added)
 
     def _replace(self, imports: Mapping[str, tuple[str, int]]) -> None:
         line = self._coming = self._make_line(imports, True)
         try:
+            line.start()
             self._wait_for(line)
             _raise_failures(line.preloads)
         except BaseException:
@@ -189,8 +190,7 @@ class Family:
             self._dismiss(former)
 
     def _wait_for(self, line: Line) -> None:
-        line.start()
-        self._pump.wait(lambda: line.is_settled, "a template")
+        self._pump.wait(lambda: line.is_settled, "a template with all imports")
         if line.hopeless:
             raise EnvironmentEnded(line.hopeless)
 

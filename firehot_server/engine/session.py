@@ -17,7 +17,7 @@ from firehot_server.errors import Deadline, EnvironmentEnded
 from firehot_server.logs import logger
 from firehot_server.messages import Call as CallMessage
 from firehot_server.messages import Exited, Surroundings
-from firehot_server.output import plug_closed_streams
+from firehot_server.output import is_open, plug_closed_streams
 from firehot_server.supervisor.alarms import Alarms
 from firehot_server.supervisor.processes import CALLING, TemplateProcess, WorkerProcess, spawn_template
 from firehot_server.supervisor.switchboard import Switchboard
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from firehot_server.engine.calls import Call
     from firehot_server.messages import Configure
     from firehot_server.supervisor.memory import Memory
+
+_CLOSED = "this environment is closed"
 
 STOP_SECONDS = 5.0
 """What a process gets between SIGTERM and SIGKILL."""
@@ -240,7 +242,7 @@ class Session:
 
     def _standard_streams(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Which of the standard streams are open, and copies of their descriptors."""
-        numbers = tuple(number for number in (0, 1, 2) if number not in self._plugs and _is_open(number))
+        numbers = tuple(number for number in (0, 1, 2) if number not in self._plugs and is_open(number))
         return numbers, tuple(os.dup(number) for number in numbers)
 
     # -- all of this with the lock
@@ -324,16 +326,6 @@ def _check_descriptors() -> None:
         for fd in spare:
             os.close(fd)
 
-
-def _is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
-
-
-_CLOSED = "this environment is closed"
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 

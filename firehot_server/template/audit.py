@@ -17,6 +17,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from firehot_server.discovery.processors import usable_processors
+
 # These libraries re-create their thread pool in the child (pthread_atfork).
 FORK_SAFE_LIBRARIES = ("openblas",)
 # What decides the size of such a pool, before the number of processors does.
@@ -142,12 +144,7 @@ def _threads_per_pool() -> int:
     for name in _POOL_SIZES:
         if os.environ.get(name, "").isdecimal():
             return max(int(os.environ[name]) - 1, 0)
-    return max(_usable_processors() - 1, 0)
-
-
-def _usable_processors() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS; fewer than there are, in a container
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(usable_processors() - 1, 0)
 
 
 def _open_descriptors() -> dict[int, str]:

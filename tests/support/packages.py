@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.files import write
+
 
 class Script(subprocess.Popen):
     """A program that does not outlive the test that fails."""
@@ -33,11 +35,11 @@ class Place:
 
     def write(self, name, source=""):
         """A file of the project."""
-        return _write(self.project / name, source)
+        return write(self.project / name, source)
 
     def install(self, name, source=""):
         """A third-party module."""
-        return _write(self.installed / name, source)
+        return write(self.installed / name, source)
 
     def remove(self, name):
         (self.project / name).unlink()
@@ -64,9 +66,3 @@ class Place:
             finally:
                 process.kill()
             return process.returncode, output, errors
-
-
-def _write(path, source):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(source)
-    return path

@@ -25,6 +25,7 @@ from firehot_server.messages import (
 )
 from firehot_server.supervisor.processes import spawn_template
 from tests.support import processes
+from tests.support.files import write
 from tests.support.waiting import SECONDS, until
 
 
@@ -41,11 +42,11 @@ class World:
 
     def write(self, name, source=""):
         """A file of the project."""
-        return _write(self.project / name, source)
+        return write(self.project / name, source)
 
     def install(self, name, source=""):
         """A third-party file."""
-        return _write(self.installed / name, source)
+        return write(self.installed / name, source)
 
     def note(self, name, expression):
         """Source code that leaves the value of an expression for `read`, whole or not at all."""
@@ -252,9 +253,3 @@ def _hear_all(channel):
             messages.append(channel.receive(SECONDS))
     except ChannelClosed:
         return messages
-
-
-def _write(path, source):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(source)
-    return path

@@ -5,13 +5,13 @@ import shutil
 import sys
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, SourceFileLoader
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
 from firehot_server.discovery.imports import Unparsed
 from firehot_server.discovery.origin import Origins
 from firehot_server.discovery.package import PackageScanner
+from tests.support.files import write_all
 
 INSTALLED = {  # running any of it would be noticed
     "fastapi/__init__.py": "raise SystemExit",
@@ -34,23 +34,16 @@ class Project:
         self.root = root
         self.site = root / ".venv" / "lib" / "python3" / "site-packages"
         self.path = [str(root), str(self.site), *STDLIB]
-        write(self.site, INSTALLED)
+        write_all(self.site, INSTALLED)
 
     def write(self, files):
-        write(self.root, files)
+        write_all(self.root, files)
 
     def scanner(self, package="app", **options):
         return PackageScanner(package, path=self.path, origins=ORIGINS, **options)
 
     def modules(self, package="app"):
         return list(self.scanner(package).scan().third_party)
-
-
-def write(root, files):
-    for name, text in files.items():
-        file = root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(dedent(text))
 
 
 @pytest.fixture
@@ -90,7 +83,7 @@ def test_all_portions_of_a_namespace(project, tmp_path):
 def test_editable_installs(project, monkeypatch, tmp_path, package, name):
     """As setuptools makes them, also where the package is part of a namespace."""
     source = tmp_path / "elsewhere" / name
-    write(source, {"__init__.py": "import single"})
+    write_all(source, {"__init__.py": "import single"})
 
     class Finder:
         @staticmethod
@@ -130,7 +123,7 @@ def test_editable_installs(project, monkeypatch, tmp_path, package, name):
 )
 def test_what_cannot_be_scanned(project, package, part):
     project.write({"app/__init__.py": "", f"binary{EXTENSION_SUFFIXES[0]}": "", "empty/readme.txt": ""})
-    write(project.root / "zipped", {"archived/__init__.py": "import single"})
+    write_all(project.root / "zipped", {"archived/__init__.py": "import single"})
     project.path.insert(0, shutil.make_archive(str(project.root / "lib"), "zip", project.root / "zipped"))
 
     with pytest.raises(ImportError, match=part) as raised:
@@ -179,7 +172,7 @@ def test_what_counts(project, source, expected):
 
 def test_a_package_that_is_installed_itself(project):
     """Its own modules are not preloaded, though they are third-party by their path."""
-    write(
+    write_all(
         project.site,
         {
             "app/__init__.py": "from . import a",
@@ -192,7 +185,7 @@ def test_a_package_that_is_installed_itself(project):
 
 
 def test_a_part_of_an_installed_namespace(project):
-    write(
+    write_all(
         project.site, {"google/mine/a.py": "from google import mine\nfrom google.cloud import storage\nfrom . import b"}
     )
 
@@ -365,7 +358,7 @@ def test_a_change_from_namespace_to_regular_package(project, tmp_path):
 
 def test_a_module_that_becomes_a_package(project):
     """The text is the same, but relative imports mean something else."""
-    write(project.site, {"google/a/b.py": "from ..cloud import storage"})
+    write_all(project.site, {"google/a/b.py": "from ..cloud import storage"})
     scanner = project.scanner("google.a")
     assert list(scanner.scan().third_party) == ["google.cloud.storage"]
 

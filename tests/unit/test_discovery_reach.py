@@ -7,13 +7,13 @@ import sys
 import zipfile
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 
 from firehot_server.discovery.locate import Kind, Locator
 from firehot_server.discovery.origin import Origins
 from firehot_server.discovery.reach import Unparsed, reach
+from tests.support.files import write_all
 
 LIBRARIES = {  # installed beside the project; running any of it would be noticed
     "fastapi/__init__.py": "raise SystemExit",
@@ -36,10 +36,10 @@ class Project:
         self.site = root / ".venv" / "lib" / "python3" / "site-packages"
         stdlib = [entry for entry in sys.path if Origins.of_interpreter().is_stdlib(entry)]
         self.path = [str(root), str(self.site), *stdlib]
-        write(self.site, LIBRARIES)
+        write_all(self.site, LIBRARIES)
 
     def write(self, files):
-        write(self.root, files)
+        write_all(self.root, files)
 
     def reach(self, target="app", **options):
         options = {"path": self.path, "origins": Origins.of_interpreter(), **options}
@@ -47,13 +47,6 @@ class Project:
 
     def files(self, found):
         return [str(Path(file).relative_to(self.root)) for file in found.first_party_files]
-
-
-def write(root, files):
-    for name, text in files.items():
-        file = root / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(dedent(text))
 
 
 @pytest.fixture
@@ -115,8 +108,8 @@ def test_the_order_is_that_of_a_real_import(project):
     }
     names = ["first_", "second", "third", "third/sub", "fourth", "fifth"]
     announce = "print('first', __file__)\n"
-    write(project.root, {name: f"{announce}{source}" for name, source in first_party.items()})
-    write(project.site, {f"{name}/__init__.py": f"print('third', '{name}')" for name in names})
+    write_all(project.root, {name: f"{announce}{source}" for name, source in first_party.items()})
+    write_all(project.site, {f"{name}/__init__.py": f"print('third', '{name}')" for name in names})
     program = f"import sys; sys.path[:0] = {project.path[:2]!r}\nimport shop.app"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     ran = [line.split() for line in run.stdout.splitlines()]
@@ -331,7 +324,7 @@ def editable_finder(module, find_spec):
 
 @pytest.mark.parametrize("module", ["__editable___lib_0_1_finder", "editables.redirector"])
 def test_editable_installs_are_found_through_their_own_finders(project, monkeypatch, tmp_path, module):
-    write(
+    write_all(
         project.root,
         {"elsewhere/edited/__init__.py": "import single", "elsewhere/edited/part.py": "import apple"},
     )
@@ -353,7 +346,7 @@ def test_editable_installs_are_found_through_their_own_finders(project, monkeypa
 
 
 def test_an_editable_namespace(project, monkeypatch):
-    write(project.root, {"elsewhere/space/part.py": "import single"})
+    write_all(project.root, {"elsewhere/space/part.py": "import single"})
 
     def find_spec(name, path, target=None):
         if name != "space":
@@ -401,7 +394,7 @@ def test_a_path_hook_that_fails_finds_nothing(project, monkeypatch):
                 return PathFinder.find_spec(name, [str(project.root / "elsewhere")])
             raise KeyError(name)
 
-    write(project.root, {"elsewhere/hooked.py": "import single"})
+    write_all(project.root, {"elsewhere/hooked.py": "import single"})
     project.write({"app.py": "import hooked, unknown, fastapi"})
     monkeypatch.setattr(sys, "path_hooks", [*sys.path_hooks, Hook])
     found = project.reach(path=["__editable__.x.finder.__path_hook__", *project.path])

@@ -16,6 +16,7 @@ from firehot_server.discovery.imports import Unparsed
 from firehot_server.discovery.locate import Locator
 from firehot_server.discovery.origin import Origins
 from firehot_server.discovery.package import PackageScanner
+from firehot_server.discovery.processors import usable_processors
 from firehot_server.discovery.scan_cache import ScanCache
 from firehot_server.discovery.scans import is_settled, scanned
 from firehot_server.discovery.sharing import scan_all
@@ -493,7 +494,7 @@ def test_helpers_end_when_this_process_is_interrupted(many, monkeypatch, started
 )
 def test_how_many_helpers(monkeypatch, processors, files, expected):
     """One for each further processor, where there is enough to do."""
-    monkeypatch.setattr(sharing, "_processors", lambda: processors)
+    monkeypatch.setattr(sharing, "usable_processors", lambda: processors)
     file = sources.Source("/app.py", "app", False, (1, 2, 2_500, 0, 0))
 
     assert sharing._helpers([file] * files) == expected
@@ -501,14 +502,14 @@ def test_how_many_helpers(monkeypatch, processors, files, expected):
 
 def test_the_processors_that_may_be_used(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 3, 5}, raising=False)
-    assert sharing._processors() == 3
+    assert usable_processors() == 3
 
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    assert sharing._processors() == 4
+    assert usable_processors() == 4
 
     monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert sharing._processors() == 1
+    assert usable_processors() == 1
 
 
 def answers_of_helper(tmp_path, tasks, parent, conditions=scans.CONDITIONS):
