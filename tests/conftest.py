@@ -1,5 +1,6 @@
 """Fixtures for all layers."""
 
+import contextlib
 import signal
 
 import pytest
@@ -36,5 +37,6 @@ def serve(project):
         return started[-1]
 
     yield start
-    for server in started:
-        server.stop()
+    with contextlib.ExitStack() as stack:  # whatever stopping one of them finds, the others are stopped
+        for server in started:
+            stack.callback(server.stop)

@@ -17,12 +17,19 @@ from tests.support.waiting import SECONDS, until
 def children(pid):
     """The direct children of a process, zombies included."""
     found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+    for task in _listing(f"/proc/{pid}/task"):
         try:
-            found += [int(child) for child in task.read_text().split()]
+            found += [int(child) for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
         except OSError:
             pass  # that thread has just ended
     return found
+
+
+def _listing(folder):
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []  # that process has just ended
 
 
 def descendants(pid):
