@@ -7,8 +7,8 @@ import sys
 from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING
 
+from firehot_server.audit import Auditor
 from firehot_server.messages import Preloading, Skipped
-from firehot_server.template.audit import Auditor
 from firehot_server.template.guard import ImportGuard
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ class StandBy:
     """
 
     def __init__(self, job: WorkerJob, announce: Callable[[str, str, bytes], None]) -> None:
-        self.link = Link(job.channel)
+        self.link = Link(job.ties)
         hygiene.start_afresh(job.dispositions)
         watch_source_reads(job.origins.is_first_party, announce, BytecodeCache(job.configure.cache_dir))
 

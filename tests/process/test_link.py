@@ -10,6 +10,7 @@ import pytest
 
 from firehot_server.channel import Channel
 from firehot_server.messages import Drain, Exited, Hold, Serve
+from firehot_server.ties import Ties
 from firehot_server.worker import link as link_module
 from firehot_server.worker.link import Link
 from tests.support.processes import forked, open_descriptors
@@ -34,7 +35,7 @@ def worker(ends, live):
 
     def run():
         ours.close()
-        live(Link(theirs))
+        live(Link(Ties(theirs, -1)))
 
     with forked(run) as process:
         theirs.close()

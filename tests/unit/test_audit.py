@@ -2,7 +2,7 @@
 
 import pytest
 
-from firehot_server.template.audit import Snapshot, findings
+from firehot_server.audit import Snapshot, findings
 
 
 def snapshot(*python_threads, native=None, **descriptors):

@@ -1,0 +1,62 @@
+"""What ties a process to the supervisor, its channel and its lifeline; and the fork that gives a copy its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+
+from firehot_server import lifeline
+from firehot_server.channel import Channel
+from firehot_server.messages import IGNORED_SIGNALS
+from firehot_server.output import flush_output
+
+
+@dataclass(frozen=True, slots=True)
+class Offspring:
+    """A process that was just forked: what the supervisor needs to have of it, to be sent there."""
+
+    pid: int
+    channel: int
+    lifeline: int
+
+
+class Ties:
+    """Those of this process.
+
+    Args:
+        channel: its end of the control channel.
+        lifeline_fd: its end of its lifeline, which it is tied to already.
+    """
+
+    def __init__(self, channel: Channel, lifeline_fd: int) -> None:
+        self.channel = channel
+        self._lifeline_fd = lifeline_fd
+
+    @property
+    def descriptors(self) -> frozenset[int]:
+        """The numbers of those that this process has open for its ties."""
+        return frozenset((self.channel.fileno(), self._lifeline_fd))
+
+    def fork(self) -> Offspring | None:
+        """Fork: the offspring, in the parent; None in the copy, whose ties are its own from then on.
+
+        The copy has `IGNORED_SIGNALS` blocked: what comes before it has its own dispositions is kept for then.
+        """
+        ours, theirs = Channel.pair()
+        read_end, write_end = lifeline.create()
+        flush_output()
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
+        pid = os.fork()
+        if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            ours.close()
+            os.close(read_end)
+            return Offspring(pid, theirs.detach(), write_end)
+        theirs.close()
+        os.close(write_end)
+        lifeline.tie(read_end)
+        self.channel.close()
+        os.close(self._lifeline_fd)
+        self.channel, self._lifeline_fd = ours, read_end
+        return None
