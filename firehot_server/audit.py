@@ -10,17 +10,27 @@ import _thread
 import fcntl
 import gc
 import os
+import signal
 import stat
 import sys
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from firehot_server.discovery.processors import usable_processors
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
 # These libraries re-create their thread pool in the child (pthread_atfork).
 FORK_SAFE_LIBRARIES = ("openblas",)
+# Copies that share one of these do not disturb each other: each write goes to the end.
+_APPENDED = "a file for appending"
+# Those that only read it share the position in it, which matters to who reads on, not to who has read.
+_READ = "a file for reading"
+
 # What decides the size of such a pool, before the number of processors does.
 _POOL_SIZES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS")
 
@@ -48,12 +58,16 @@ class Snapshot:
     """Number → what it is, for people ("a socket")."""
 
     @classmethod
-    def take(cls) -> Snapshot:
-        """Look at this process, now."""
+    def take(cls, ours: Collection[int] = ()) -> Snapshot:
+        """Look at this process, now.
+
+        Args:
+            ours: descriptors that belong to this package.
+        """
         return cls(
             native_threads=_count_native_threads(),
             python_threads=tuple(t.name for t in threading.enumerate() if t is not threading.main_thread()),
-            descriptors=_open_descriptors(),
+            descriptors={fd: kind for fd, kind in _open_descriptors().items() if fd not in ours},
         )
 
 
@@ -95,18 +109,67 @@ class Auditor:
         return (self._pools - known) * _threads_per_pool()
 
 
-def findings(before: Snapshot, after: Snapshot, *, allowed_threads: int) -> tuple[str, ...]:
+class PauseAuditor:
+    """The same of a process in the middle of importing project code, which is not given a second look: what it has open
+    at this moment it may have closed at the next.
+
+    Args:
+        ours: the descriptors that belong to this package, at the moment of the question.
+    """
+
+    def __init__(self, ours: Callable[[], Collection[int]]) -> None:
+        self._ours = ours
+        self.rebase()
+
+    def rebase(self) -> None:
+        """This process is a copy now: take what it has for given."""
+        self._first = Snapshot.take(self._ours())
+        self._pools = _count_fork_safe_pools()
+
+    def check(self) -> tuple[str, ...]:
+        """What there is, beyond what was given, that forbids a fork; empty when it is safe."""
+        now = Snapshot.take(self._ours())
+        allowed = 0
+        if now.native_threads > self._first.native_threads:
+            allowed = (_count_fork_safe_pools() - self._pools) * _threads_per_pool()
+        found = findings(self._first, now, allowed_threads=allowed, harmless=frozenset({_APPENDED}))
+        return (*found, *_other_findings())
+
+
+def _other_findings() -> Iterator[str]:
+    if _has_children():
+        yield "it left a child process running"
+    if any(signal.getitimer(timer)[0] for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)):
+        yield "it left a timer running"
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def findings(
+    before: Snapshot,
+    after: Snapshot,
+    *,
+    allowed_threads: int,
+    harmless: Collection[str] = frozenset({_APPENDED, _READ}),
+) -> tuple[str, ...]:
     """What appeared between two snapshots that forbids a fork. Pure.
 
     Args:
         allowed_threads: native threads that belong to newly loaded pools which survive forks.
+        harmless: kinds of descriptors that copies may share.
     """
     found = [f"it left a thread running ({name})" for name in _added(before, after)]
     started = (after.native_threads - len(after.python_threads)) - (before.native_threads - len(before.python_threads))
     if started > allowed_threads:
         found.append(f"it left {started - allowed_threads} native thread(s) running")
     for fd, kind in after.descriptors.items():
-        if before.descriptors.get(fd) != kind:
+        if before.descriptors.get(fd) != kind and kind not in harmless:
             found.append(f"it left {kind} open")
     return tuple(dict.fromkeys(found))
 
@@ -148,7 +211,7 @@ def _threads_per_pool() -> int:
 
 
 def _open_descriptors() -> dict[int, str]:
-    """Descriptors above stderr that a copy must not share; plain files open for reading are harmless."""
+    """Descriptors above stderr that a copy would share, by what they are."""
     kinds = {}
     for name in os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"):
         fd = int(name)
@@ -168,7 +231,7 @@ def _kind(fd: int) -> str | None:
         if stat.S_ISCHR(mode):
             return _device(fd, status)
         if stat.S_ISREG(mode):
-            return _written_file(fd)
+            return _file(fd)
         return _ANONYMOUS.get(os.readlink(f"/proc/self/fd/{fd}"))
     except OSError:
         return None  # closed since it was listed (the listing's own descriptor is one)
@@ -180,6 +243,8 @@ def _device(fd: int, status: os.stat_result) -> str | None:
     return None if status.st_rdev in harmless or os.isatty(fd) else "a device"
 
 
-def _written_file(fd: int) -> str | None:
-    writable = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
-    return "a file for writing" if writable else None
+def _file(fd: int) -> str:
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    if flags & os.O_ACCMODE == os.O_RDONLY:
+        return _READ
+    return _APPENDED if flags & os.O_APPEND else "a file for writing"

@@ -6,10 +6,21 @@ import importlib.util
 import os
 import stat
 import struct
+from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from typing import Final
 
 EMPTY: Final = importlib.util.source_hash(b"")
 """Of a file without content."""
+
+NOTHING: Final = b""
+"""Of a lookup that finds no module."""
+
+_SUFFIXES: Final = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)
+"""In the order in which the interpreter tries them."""
+
+_PASSING_NAMES: Final = frozenset({"__pycache__", "4913"})
+_PASSING_ENDS: Final = ("~", ".pyc", ".pyo", ".swp", ".tmp", "___jb_tmp___", "___jb_old___")
+"""Bytecode, and what editors put beside a file while they save it."""
 
 _LARGE: Final = 1 << 20
 """Bytes, from which on a data file is known by what the file system says of it."""
@@ -41,3 +52,28 @@ def data_digest_of(path: str) -> bytes | None:
     if status.st_size < _LARGE or not stat.S_ISREG(status.st_mode):
         return digest_of(path)
     return struct.pack("=QQqq", status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def lookup_digest_of(path: str) -> bytes:
+    """What an import finds that looks for the module `basename` in the folder `dirname`: the rest of the name of what
+    it would load, `b"/"` for a namespace package, `NOTHING` where there is no such module.
+    """
+    for rest in (*(f"{os.sep}__init__{suffix}" for suffix in _SUFFIXES), *_SUFFIXES):
+        if os.path.isfile(path + rest):
+            return os.fsencode(rest)
+    return os.fsencode(os.sep) if os.path.isdir(path) else NOTHING
+
+
+def listing_of(path: str) -> bytes | None:
+    """The names in a folder, sorted, without those that come and go while a file is saved; None: no such folder."""
+    try:
+        with os.scandir(path) as entries:
+            names = [f"{e.name}{os.sep}" if e.is_dir() else e.name for e in entries if not is_passing(e.name)]
+    except (OSError, ValueError):
+        return None
+    return os.fsencode("\0".join(sorted(names)))
+
+
+def is_passing(name: str) -> bool:
+    """A file of this name is no part of what a listing is about: hidden, bytecode, or an editor's."""
+    return name.startswith(".") or name in _PASSING_NAMES or name.endswith(_PASSING_ENDS)

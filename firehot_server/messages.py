@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 Role = Literal["app", "failure"]
 
+Kind = Literal["module", "data", "listing", "lookup"]
+"""How something was read: as a module's source, as another file, as a folder's names, or as a place where an import
+looked for a module (folder and name, as a path)."""
+
 DEFAULT_DRAIN_SECONDS = 5
 """What running requests get, where --timeout-graceful-shutdown does not say."""
 
@@ -164,6 +168,8 @@ class Preloaded(Message):
     skipped: tuple[Skipped, ...]
     modules: int
     """Size of `sys.modules`."""
+    names: frozenset[str] = frozenset()
+    """The top-level names in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +202,24 @@ class Exited(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Pauses:
+    """Where an import may leave checkpoints, and what they may cost. See `worker.pacing`."""
+
+    modules: frozenset[str] = frozenset()
+    """Before these, though it be soon after the last one."""
+    files: frozenset[str] = frozenset()
+    """The same of data files and listed folders, by path."""
+    number: int = 16
+    """So many at most, beside the one at the end."""
+    share: float = 0.08
+    """Of the import's time, what the forks may take."""
+    memory: int = 256 << 20
+    """Bytes that are copied while the import goes on."""
+    expected: float | None = None
+    """Seconds that the whole import will take, if that is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Begin(Message):
     """A forked process becomes a worker: import the app, or take up the failure."""
 
@@ -204,6 +228,8 @@ class Begin(Message):
     failure: Failure | None = None
     in_loop: bool = False
     """Import the app inside the running event loop: it needs one at import."""
+    pauses: Pauses | None = None
+    """Where to wait as a checkpoint; None: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,29 +295,68 @@ class Call(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Read(Message):
-    """A first-party file was read; sent before its content has any effect."""
+class Read:
+    """Something of the project that a worker's state depends on from now on."""
 
+    kind: Kind
     path: str
     digest: bytes | None
-    """See `fingerprint`; None: there is no such file, which was looked for."""
-    is_data: bool = False
-    """Not as a module, and while the app was imported."""
+    """See `fingerprint`; None: there is no such file or folder, which was looked for."""
+    module: str = ""
+    """The name under which it was imported."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reads(Message):
+    """What was read, in this order; sent before its content has any effect."""
+
+    reads: tuple[Read, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Paused(Message):
+    """The sender, a worker that was importing, waits from here on as a checkpoint; a copy of it goes on.
+
+    What the sender has read until now was said before.
+    """
+
+    pid: int
+    place: str
+    """Where it waits, for people: "before routes.users"."""
+    module: str
+    """The module that it is about to look for; empty: none."""
+    channel: tuple[int, ...] = descriptors()
+    lifeline: tuple[int, ...] = descriptors()
 
 
 @dataclass(frozen=True, slots=True)
 class Written(Message):
-    """A data file that was read is written by this worker itself."""
+    """A data file that was read, or one in a folder that was listed, is written by this worker itself."""
 
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Something that project code has left behind, which no copy may share."""
+
+    finding: str
+    """What, as in "it left a socket open"."""
+    path: str
+    """The file that did it; empty: not known."""
+    line: int
+    seconds: float
+    """What the import has taken since then, and takes at every reload."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported(Message):
     """The app is imported; the worker waits for `Serve`."""
 
-    directories: tuple[str, ...]
-    """Where first-party packages look for their modules."""
+    seconds: float = 0.0
+    """What the import of all of it has taken, of which checkpoints may have saved some."""
+    obstacle: Obstacle | None = None
+    """What has kept this worker from waiting at checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +369,6 @@ class Failed(Message):
     """The app could not be imported or started. The worker ends."""
 
     failure: Failure
-    directories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ class Ties:
     def __init__(self, channel: Channel, lifeline_fd: int) -> None:
         self.channel = channel
         self._lifeline_fd = lifeline_fd
+        self.mask: set[int] = set()
+        """In a copy: the signals that were blocked before the fork."""
 
     @property
     def descriptors(self) -> frozenset[int]:
@@ -41,7 +43,8 @@ class Ties:
     def fork(self) -> Offspring | None:
         """Fork: the offspring, in the parent; None in the copy, whose ties are its own from then on.
 
-        The copy has `IGNORED_SIGNALS` blocked: what comes before it has its own dispositions is kept for then.
+        The copy has `IGNORED_SIGNALS` blocked: what comes before it has its own dispositions is kept for then. See
+        `mask`.
         """
         ours, theirs = Channel.pair()
         read_end, write_end = lifeline.create()
@@ -58,5 +61,5 @@ class Ties:
         lifeline.tie(read_end)
         self.channel.close()
         os.close(self._lifeline_fd)
-        self.channel, self._lifeline_fd = ours, read_end
+        self.channel, self._lifeline_fd, self.mask = ours, read_end, mask
         return None

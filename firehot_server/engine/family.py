@@ -137,10 +137,6 @@ class Family:
         """Why there can be no worker; empty: there can."""
         return self._current.hopeless if self._current is not None else ""
 
-    def owns(self, worker: WorkerProcess) -> bool:
-        """Its template lives, so it will report how the worker ends."""
-        return any(line.templates.owns(worker.template) for line in self._lines())
-
     def update(self, imports: Mapping[str, tuple[str, int]], *, anew: bool) -> bool:
         """Have these imports preloaded from now on: nothing to do, an addition, or a new template.
 

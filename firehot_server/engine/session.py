@@ -216,7 +216,7 @@ class Session:
 
         # One walk over all processes for each template, rather than for each of hundreds of workers.
         templates = self._family.pids()
-        orphans = [call.pid for call in running if call.process is None or not self._family.owns(call.process)]
+        orphans = [call.pid for call in running if not self._is_reported(call)]
         found = {process for pid in [*templates, *orphans] for process in descendants.below(pid)}
         return [process for process in found if process.pid not in templates]
 
@@ -284,10 +284,14 @@ class Session:
 
     def _channel_closed(self, call: Call) -> None:
         assert call.process is not None
-        if self._family.owns(call.process):
+        if self._is_reported(call):
             self._alarms.set(functools.partial(self._over, call, None), time.monotonic() + _EXIT_REPORT_SECONDS)
         else:
             self._over(call, None)
+
+    def _is_reported(self, call: Call) -> bool:
+        """Its parent lives, and will tell how it ends."""
+        return call.process is not None and self._switchboard.is_attached(call.process.parent)
 
     def _exited(self, message: Exited) -> None:
         call = self._running.get(message.pid)

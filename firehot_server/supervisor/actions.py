@@ -37,6 +37,11 @@ class ForkWorker:
 
 
 @dataclass(frozen=True, slots=True)
+class DropCheckpoints:
+    """Whatever comes next is forked of the template."""
+
+
+@dataclass(frozen=True, slots=True)
 class TellHold:
     """Stop taking requests."""
 
@@ -107,6 +112,7 @@ class Finish:
 Action = (
     StartTemplate
     | ForkWorker
+    | DropCheckpoints
     | TellHold
     | TellDrain
     | TellServe

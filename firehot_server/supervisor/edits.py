@@ -1,12 +1,31 @@
-"""From hints to an edit: which of the touched paths really changed, and does it matter? Pure, but for `content`."""
+"""From hints to an edit: which of the touched paths really changed, and does it matter? Pure, but for `now`."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from firehot_server.fingerprint import NOTHING
+from firehot_server.supervisor.plan import NEVER, TEMPLATE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from firehot_server.messages import Kind
+
+    Key = tuple[Kind, str]
+    """How something was read, and its path."""
+
+Verb = Literal["changed", "added", "removed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the read log: what was found, and how many lines there are before."""
+
+    digest: bytes | None
+    position: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +38,18 @@ class Edit:
     idle: tuple[str, ...] = ()
     """Touched, but of no consequence: the same content, or nothing has read it. Only files that could matter:
     to mention others would feed a log file in the project's folder with itself."""
+    position: int = NEVER
+    """Of the first thing in the read log that changed."""
+    silent: int = NEVER
+    """The same of what changed, but is no reason to reload: excluded by the user's rules."""
 
     def __bool__(self) -> bool:
         return bool(self.changed or self.added or self.removed)
 
     @property
-    def paths(self) -> frozenset[str]:
+    def paths(self) -> tuple[str, ...]:
         """All files that matter."""
-        return frozenset((*self.changed, *self.added, *self.removed))
+        return (*self.changed, *self.added, *self.removed)
 
     def describe(self, shorten: Callable[[str], str]) -> str:
         """For people: `routes/users.py changed`, or `a.py changed, b.py added and 3 more`."""
@@ -43,6 +66,9 @@ class Rules(Protocol):
     def allows(self, path: str) -> bool:
         """A change of this file may reload."""
 
+    def allows_data(self, path: str) -> bool:
+        """The same of a file or folder that the app has read as data."""
+
     def insists(self, path: str) -> bool:
         """A change of this file reloads even if nothing has read it."""
 
@@ -50,45 +76,94 @@ class Rules(Protocol):
 def judge(
     touched: Iterable[str],
     *,
-    reads: Mapping[str, bytes | None],
+    reads: Mapping[Key, Entry],
     known: frozenset[str],
-    content: Callable[[str], bytes | None],
+    now: Callable[[Key], bytes | None],
     rules: Rules,
 ) -> Edit:
     """Sort touched paths into an edit.
 
     Args:
         touched: files or folders.
-        reads: what the present generation has read: path → digest, None where there was no such file.
+        reads: the read log of the present generation, and what the template has read.
         known: files that were there before, read or not.
-        content: the digest of a file now; None where there is no such file.
+        now: what is found there at present.
     """
-    changed: list[str] = []
-    added: list[str] = []
-    removed: list[str] = []
+    paths: dict[Verb, list[str]] = {"changed": [], "added": [], "removed": []}
     idle: list[str] = []
+    first = silent = NEVER
     for path in sorted(_expand(touched, reads)):
-        if not (rules.insists(path) or rules.allows(path)):
-            continue  # before anything is opened: it may be a pipe, or a database of many gigabytes
-        digest = content(path)
-        before = reads.get(path)
-        is_new = path not in reads and path not in known
-        if digest is None:
-            lost = before is not None or (rules.insists(path) and not is_new)
-            (removed if lost else idle).append(path)
-        elif path in reads and before is None:
-            added.append(path)
-        elif path in reads:
-            (changed if digest != before else idle).append(path)
-        elif is_new:
-            added.append(path)
-        else:
-            (changed if rules.insists(path) else idle).append(path)
-    return Edit(tuple(changed), tuple(added), tuple(removed), tuple(idle))
+        verb: Verb | None = None
+        for key in affected(path):
+            entry = reads.get(key)
+            if entry is None or (found := now(key)) == entry.digest:
+                continue
+            if not _is_allowed(key, rules):
+                silent = min(silent, entry.position)
+                continue
+            first = min(first, entry.position)
+            verb = verb or _verb(key, path, entry.digest, found)
+        if verb is None and rules.insists(path) and not any(key in reads for key in _files(path)):
+            verb = _insisted(path, known, now)
+            first = min(first, TEMPLATE.position) if verb else first  # who has seen it, the log cannot tell
+        if verb is not None:
+            paths[verb].append(path)
+        elif rules.insists(path) or rules.allows(path):
+            idle.append(path)
+    return Edit(tuple(paths["changed"]), tuple(paths["added"]), tuple(paths["removed"]), tuple(idle), first, silent)
 
 
-def _expand(touched: Iterable[str], reads: Mapping[str, bytes | None]) -> set[str]:
-    """A folder that came, went or was renamed stands for every file in it that was read."""
+def affected(path: str) -> Iterator[Key]:
+    """What a worker may have read that depends on this file or folder."""
+    folder, name = os.path.split(path)
+    yield from _files(path)
+    yield "lookup", path
+    stem = name.partition(".")[0]
+    if stem and stem != name:
+        yield "lookup", os.path.join(folder, stem)
+        if stem == "__init__":
+            yield "lookup", folder
+    yield "listing", path
+    yield "listing", folder
+
+
+def _files(path: str) -> tuple[Key, Key]:
+    return ("module", path), ("data", path)
+
+
+def _is_allowed(key: Key, rules: Rules) -> bool:
+    kind, path = key
+    return rules.allows(path) if kind == "module" else rules.allows_data(path)
+
+
+def _verb(key: Key, path: str, before: bytes | None, found: bytes | None) -> Verb:
+    kind, _ = key
+    if kind == "listing":
+        return "added" if os.path.basename(path) in names_of(found) else "removed"
+    if before is None or before == NOTHING:
+        return "added"
+    return "removed" if found is None or found == NOTHING else "changed"
+
+
+def _insisted(path: str, known: frozenset[str], now: Callable[[Key], bytes | None]) -> Verb | None:
+    if now(("module", path)) is None:
+        return "removed" if path in known else None
+    return "changed" if path in known else "added"
+
+
+def names_of(listing: bytes | None) -> frozenset[str]:
+    """The names in `fingerprint.listing_of`."""
+    return frozenset(name.rstrip("/") for name in os.fsdecode(listing or b"").split("\0") if name)
+
+
+def _expand(touched: Iterable[str], reads: Mapping[Key, Entry]) -> set[str]:
+    """A folder that came, went or was renamed stands for everything in it that was read."""
     paths = set(touched)
-    unread = tuple(f"{path}/" for path in paths if path not in reads)
-    return paths | {path for path in reads if path.startswith(unread)}
+    below = tuple(f"{path}/" for path in paths if not any(key in reads for key in _files(path)))
+    inside = {key: entry for key, entry in reads.items() if key[1].startswith(below)} if below else {}
+    return paths | {path for (kind, path), entry in inside.items() if kind != "lookup" or _is_alone(path, entry, reads)}
+
+
+def _is_alone(path: str, lookup: Entry, reads: Mapping[Key, Entry]) -> bool:
+    """What was found here is not among the reads itself."""
+    return ("module", path + os.fsdecode(lookup.digest or b"")) not in reads

@@ -63,6 +63,9 @@ class WorkerEvent:
 class Forked(WorkerEvent):
     """The process exists."""
 
+    origin: str = ""
+    """For people: the state of which it was forked. Empty: the template."""
+
 
 @dataclass(frozen=True, slots=True)
 class Imported(WorkerEvent):

@@ -1,4 +1,4 @@
-"""The ledger: what the present generation has read, and where a change of it would be seen.
+"""The ledger: the read log of the present generation, and where a change of what is in it would be seen.
 
 Events from the watcher are hints. An edit is a difference between what was read and what is there now, so a save
 before the watch began, between two watches or during a reload is found all the same, and a save that changes nothing
@@ -8,14 +8,27 @@ is none.
 from __future__ import annotations
 
 import os
+import sys
+from importlib.machinery import FrozenImporter
 from typing import TYPE_CHECKING
 
-from firehot_server.fingerprint import EMPTY, data_digest_of, digest_of
-from firehot_server.supervisor.edits import Edit, judge
+from firehot_server.fingerprint import EMPTY, NOTHING, data_digest_of, digest_of, listing_of, lookup_digest_of
+from firehot_server.supervisor.edits import Edit, Entry, affected, judge, names_of
+from firehot_server.supervisor.plan import INTERPRETER, NEVER
 from firehot_server.supervisor.rules import ReloadRules, is_pruned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from firehot_server.messages import Read
+    from firehot_server.supervisor.edits import Key
+
+_FINGERPRINTS = {
+    "module": digest_of,
+    "data": data_digest_of,
+    "listing": listing_of,
+    "lookup": lookup_digest_of,
+}
 
 
 class Ledger:
@@ -23,20 +36,29 @@ class Ledger:
 
     Args:
         rules: the user's --reload options.
-        roots: folders that are watched from the start.
+        roots: folders that are watched from the start: those in which modules of the project are looked for first.
     """
 
     def __init__(self, rules: ReloadRules, roots: Iterable[str]) -> None:
         self._rules = rules
         self._worker = 0
-        self._reads: dict[str, bytes | None] = {}
-        self._template_reads: dict[str, bytes | None] = {}
-        self._data: set[str] = set()
-        """Those of the reads that are no modules."""
+        self._reads: dict[Key, Entry] = {}
+        """In the order of their positions."""
+        self._modules: dict[str, str] = {}
+        """Path → the name that it was imported by, of whatever was ever read."""
+        self._template_reads: dict[Key, Entry] = {}
+        self._there: set[str] = set()
+        """Names of modules that the project had when the template was started."""
+        self._template_has: frozenset[str] = frozenset()
+        self._template_names: frozenset[str] = frozenset()
+        """Those of its modules that the project would come before, if it had them."""
         self._written: set[str] = set()
-        """Data files that the app writes itself: were they to reload it, its own saves would."""
-        self._touched: set[str] = set()
+        """Files that the app writes itself: were they to reload it, its own saves would."""
+        self._doubt = NEVER
+        """The position of the first thing that changed without being a reason to reload."""
+        self._touched: set[Key] = set()
         self._aliases: dict[str, str] = {}
+        self._real_folders: dict[str, str] = {}
         self._known: set[str] = set()
         self._appeared: set[str] = set()
         self._watched: frozenset[str] = frozenset()
@@ -44,110 +66,164 @@ class Ledger:
         self._wanted_for = -1
         self.is_watch_broken = False
         """A watched folder was replaced: the same folders must be watched anew."""
-        self.folders: set[str] = {*map(os.path.abspath, roots), *rules.folders_to_search}
+        self.roots = [os.path.abspath(root) for root in roots]
+        self.folders: set[str] = {*self.roots, *rules.folders_to_search}
 
     @property
-    def template_reads(self) -> frozenset[str]:
-        """Files on which the template depends."""
-        return frozenset(self._template_reads)
+    def position(self) -> int:
+        """How much has been read."""
+        return len(self._reads)
 
-    def begin(self, worker: int) -> None:
-        """A new worker starts reading; only its reads count from now on."""
+    @property
+    def doubt(self) -> int:
+        """The position from which on the log no longer says what is there, though nothing of it is a reason to reload:
+        what the rules exclude, and what the app has written itself.
+        """
+        own = self._written | {os.path.dirname(path) for path in self._written}
+        reads = [(key, entry) for key, entry in self._reads.items() if key[1] in own]
+        return min([self._doubt, *(entry.position for key, entry in reads if _found(key) != entry.digest)])
+
+    def begin(self, worker: int, position: int = 0) -> None:
+        """A new worker goes on from this position; only its reads count from now on."""
         self._worker = worker
-        self._reads = {}
-        self._data = set()
+        for key in reversed([key for key, entry in self._reads.items() if entry.position >= position]):
+            del self._reads[key]
         self._touched = set()
+        self._doubt = self._doubt if self._doubt < position else NEVER
 
-    def read(self, worker: int, path: str, digest: bytes | None, *, is_data: bool = False) -> Edit:
-        """A worker has read a file, or looked for it (None); an edit, if the file was touched since."""
-        if worker != self._worker or path in self._written:
+    def read(self, worker: int, read: Read) -> Edit:
+        """A worker has read something, or looked for it in vain; an edit, if it was touched since."""
+        if worker != self._worker:
             return Edit()
-        if is_data:
-            self._data.add(path)
-        self._reads[path] = digest
-        self._watch_file(path)
-        return self.judge([path]) if path in self._touched else Edit()
+        key = (read.kind, read.path)
+        former = self._reads.get(key)
+        self._reads[key] = Entry(read.digest, self.position if former is None else former.position)
+        if read.module:
+            self._modules[read.path] = read.module
+        self._watch(key)
+        return self._judge([read.path]) if key in self._touched else Edit()
+
+    def module_of(self, path: str) -> str:
+        """The name by which this file was imported, if it was; else empty."""
+        return self._modules.get(path, "")
 
     def written(self, path: str) -> bool:
         """The app writes this file: it is no longer a reason to reload. Whether that is news."""
-        was_read = path in self._data and path not in self._written
+        was_read = ("data", path) in self._reads and path not in self._written
         self._written.add(path)
-        if path in self._data:
-            self._reads.pop(path, None)
-            self._data.discard(path)
         return was_read
 
-    def template_read(self, path: str) -> None:
-        """A template is about to be started that depends on this file."""
-        self._template_reads[path] = digest_of(path)
-        self._watch_file(path)
+    def template_starts(self, reads: Iterable[str]) -> None:
+        """A template is about to be started that depends on these files."""
+        self._template_reads = {}
+        self._there = {name.partition(".")[0] for root in self.roots for name in _names(root)}
+        for path in reads:
+            self._template_reads[("data", path)] = Entry(data_digest_of(path), INTERPRETER.position)
+            self._watch(("data", path))
 
-    def add_folders(self, folders: Iterable[str]) -> None:
-        """Modules may appear in these."""
-        self.folders.update(map(os.path.abspath, folders))
+    def template_holds(self, names: frozenset[str]) -> None:
+        """It has modules of these names, which imports would look for in the project first."""
+        if names is not self._template_has:
+            self._template_has = names
+            self._template_names = frozenset(n for n in names if n not in self._there and not _is_built_in(n))
 
     def touch(self, paths: Iterable[str]) -> Edit:
         """The watcher gave these hints."""
         paths = {self._as_read(path) for path in paths}
-        self._touched |= paths
+        self._touched |= {key for path in paths for key in affected(path)}
         self._notice_folders(paths)
-        return self.judge(paths)
+        return self._judge(paths)
 
     def _as_read(self, path: str) -> str:
         """The link through which the present generation has read this file, if it has."""
         reads = self._all_reads()
-        link = self._aliases.get(path, path)
-        return link if link in reads and path not in reads else path
+        if any(key in reads for key in affected(path)):
+            return path
+        folder, name = os.path.split(path)
+        return self._aliases.get(path) or os.path.join(self._aliases.get(folder, folder), name)
 
     def matters(self, path: str) -> bool:
         """Whether an edit of this file could reload."""
-        return self._with_reads().allows(path) or self._rules.insists(path)
+        return self._rules.allows(path) or self._rules.insists(path)
 
     def looks_half_written(self, paths: Iterable[str]) -> bool:
         """One of these is empty now and was not when it was read: a save in place truncates before it writes."""
         reads = self._all_reads()
-        return any(reads.get(path) not in (None, EMPTY) and self._content(path) == EMPTY for path in paths)
+        files = [key for path in paths for key in affected(path) if key[0] in ("module", "data") and key in reads]
+        return any(reads[key].digest not in (None, EMPTY) and self._now(key) == EMPTY for key in files)
 
     def watching(self, folders: frozenset[str]) -> Edit:
         """From now on these are watched: what changed before that?"""
         fresh, self._watched = folders - self._watched, folders
-        missed = {path for path in self._all_reads() if os.path.dirname(path) in fresh}
+        missed = {path for _, path in self._all_reads() if path in fresh or os.path.dirname(path) in fresh}
         for folder in fresh:
             files = _files(folder)
+            for path in files:
+                self._look_behind_template(path)
             if folder in self._appeared:
                 missed |= files
             else:
                 self._known |= files
-        return self.judge(missed)
+        missed |= {path for _, path in self._template_reads}
+        return self._judge(missed)
 
-    def judge(self, paths: Iterable[str]) -> Edit:
+    def _judge(self, paths: Iterable[str]) -> Edit:
         """What really changed, as `edits.judge` has it; the result is taken note of."""
+        paths = list(paths)
+        for path in paths:
+            self._look_behind_template(path)
         edit = judge(
-            paths,
-            reads=self._all_reads(),
-            known=frozenset(self._known),
-            content=self._content,
-            rules=self._with_reads(),
+            paths, reads=self._all_reads(), known=frozenset(self._known), now=self._now, rules=self._with_own()
         )
         self._known |= {*edit.added, *edit.changed}
         self._known -= {*edit.removed, *(path for path in edit.idle if not os.path.exists(path))}
+        self._doubt = min(self._doubt, edit.silent)
         return edit
 
-    def _content(self, path: str) -> bytes | None:
-        return data_digest_of(path) if path in self._data else digest_of(path)
+    def _look_behind_template(self, path: str) -> None:
+        """Where a module would be found that the template took from elsewhere, there was none when it did."""
+        folder, name = os.path.split(path)
+        stem = name.partition(".")[0]
+        if folder in self.roots and stem in self._template_names:
+            self._template_reads[("lookup", os.path.join(folder, stem))] = Entry(NOTHING, INTERPRETER.position)
 
-    def _with_reads(self) -> _WithReads:
-        return _WithReads(self._rules, self.template_reads, self._data)
+    def _now(self, key: Key) -> bytes | None:
+        kind, path = key
+        if kind == "listing" and key in self._reads:
+            return self._without_own(path, self._reads[key].digest, _found(key))
+        return _found(key)
 
-    def _all_reads(self) -> dict[str, bytes | None]:
-        return {**self._template_reads, **self._reads}
+    def _without_own(self, folder: str, before: bytes | None, found: bytes | None) -> bytes | None:
+        """A listing that differs only by files which the app has made itself, or removed, is the same."""
+        if found is None or before is None or found == before:
+            return found
+        differing = names_of(found) ^ names_of(before)
+        return before if all(os.path.join(folder, name) in self._written for name in differing) else found
 
-    def _watch_file(self, path: str) -> None:
-        self.folders.add(os.path.dirname(path))
-        real = os.path.realpath(path)
-        if real != path:
+    def _with_own(self) -> _WithOwn:
+        return _WithOwn(self._rules, frozenset(path for _, path in self._template_reads), self._written)
+
+    def _all_reads(self) -> dict[Key, Entry]:
+        return {**self._reads, **self._template_reads}
+
+    def _watch(self, key: Key) -> None:
+        kind, path = key
+        folder = os.path.dirname(path)
+        self._watch_folder(folder)
+        if kind == "listing":
+            self._watch_folder(path)
+        elif kind != "lookup" and os.path.islink(path):
+            real = os.path.realpath(path)
             self._aliases[real] = path
             self.folders.add(os.path.dirname(real))
+
+    def _watch_folder(self, folder: str) -> None:
+        self.folders.add(folder)
+        if folder not in self._real_folders:
+            real = self._real_folders[folder] = os.path.realpath(folder)
+            if real != folder:
+                self._aliases[real] = folder
+                self.folders.add(real)
 
     def _notice_folders(self, paths: Iterable[str]) -> None:
         for path in paths:
@@ -169,27 +245,47 @@ class Ledger:
         return self._wanted
 
 
-class _WithReads:
-    """The user's rules, and whatever the template and the app have read: the rules are about Python files."""
+class _WithOwn:
+    """The user's rules, which are about the app's files: not about the template's, nor those that the app writes."""
 
-    def __init__(self, rules: ReloadRules, template_reads: frozenset[str], data: set[str]) -> None:
+    def __init__(self, rules: ReloadRules, template_reads: frozenset[str], written: set[str]) -> None:
         self._rules = rules
         self._template_reads = template_reads
-        self._data = data
+        self._written = written
 
     def allows(self, path: str) -> bool:
-        if path in self._data:
-            return self._rules.allows_data(path)
         return path in self._template_reads or self._rules.allows(path)
+
+    def allows_data(self, path: str) -> bool:
+        if path in self._template_reads:
+            return True
+        return path not in self._written and self._rules.allows_data(path)
 
     def insists(self, path: str) -> bool:
         return self._rules.insists(path)
+
+
+def _found(key: Key) -> bytes | None:
+    kind, path = key
+    return _FINGERPRINTS[kind](path)
+
+
+def _is_built_in(name: str) -> bool:
+    """Found before any folder is looked at."""
+    return name in sys.builtin_module_names or FrozenImporter.find_spec(name) is not None
 
 
 def _nearest_folder(path: str) -> str:
     while not os.path.isdir(path) and path != os.path.dirname(path):
         path = os.path.dirname(path)
     return path
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _files(folder: str) -> set[str]:

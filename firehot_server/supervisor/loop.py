@@ -16,6 +16,7 @@ import cloudpickle
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
 
+from firehot_server.channel import Channel
 from firehot_server.config import Settings, cache_folder
 from firehot_server.discovery.origin import Origins
 from firehot_server.location import PACKAGE
@@ -35,7 +36,9 @@ from firehot_server.messages import (
     Loaded,
     Message,
     NeedsLoop,
-    Read,
+    Obstacle,
+    Paused,
+    Reads,
     Ready,
     Serve,
     Written,
@@ -45,11 +48,13 @@ from firehot_server.supervisor import actions as ac
 from firehot_server.supervisor import events as ev
 from firehot_server.supervisor.alarms import Alarms
 from firehot_server.supervisor.app_preloads import AppPreloads
+from firehot_server.supervisor.checkpoints import Checkpoints
 from firehot_server.supervisor.installation import Installation
 from firehot_server.supervisor.ledger import Ledger
 from firehot_server.supervisor.machine import Machine
 from firehot_server.supervisor.memory import Memory
-from firehot_server.supervisor.plan import INTERPRETER, State, rewind
+from firehot_server.supervisor.pauses import Likely
+from firehot_server.supervisor.plan import INTERPRETER, TEMPLATE, State, rewind
 from firehot_server.supervisor.processes import SERVING, TemplateProcess, WorkerProcess, duplicate_sockets
 from firehot_server.supervisor.rules import ReloadRules
 from firehot_server.supervisor.signals import SignalPipe
@@ -64,6 +69,7 @@ if TYPE_CHECKING:
 
     from uvicorn import Config
 
+    from firehot_server.messages import Pauses
     from firehot_server.supervisor.edits import Edit
 
 logger = logging.getLogger("uvicorn.error")
@@ -142,6 +148,12 @@ class Supervisor:
             path,
         )
         self._templates = self._make_templates(template)
+        self._checkpoints = Checkpoints(self._switchboard, self._child_exited, self._checkpoint_lost)
+        self._likely = Likely()
+        self._forking: ac.ForkWorker | None = None
+        """The worker that was asked for and is not there yet."""
+        self._obstacle: tuple[str, str, int] | None = None
+        """What was last said to stand in the way of checkpoints."""
 
     def _make_templates(self, first: TemplateProcess) -> Templates:
         return Templates(
@@ -194,6 +206,8 @@ class Supervisor:
                 self._start_template()
             case ac.ForkWorker():
                 self._fork(action)
+            case ac.DropCheckpoints():
+                self._checkpoints.retire_after(TEMPLATE)
             case ac.TellHold():
                 self._tell(action.worker, Hold())
             case ac.TellDrain():
@@ -228,9 +242,10 @@ class Supervisor:
     # -- templates
 
     def _start_template(self) -> None:
+        self._checkpoints.retire_after(INTERPRETER)
         self._installation = Installation(self._origins)
-        if self._settings.env_file is not None:
-            self._ledger.template_read(os.path.abspath(self._settings.env_file))
+        env_file = self._settings.env_file
+        self._ledger.template_starts([] if env_file is None else [os.path.abspath(env_file)])
         self._templates.start(self._configure(), self._settings.environment)
 
     def _configure(self) -> Configure:
@@ -256,15 +271,40 @@ class Supervisor:
         )
 
     def _fork(self, action: ac.ForkWorker) -> None:
-        if action.role == "app":
-            self._ledger.begin(action.worker)
-        begin = Begin(action.generation, action.role, action.failure, action.in_loop)
+        """Of the deepest checkpoint: those that an edit has made stale are retired by now."""
+        self._forking = action
+        self._ledger.template_holds(self._templates.names)
         self._templates.withdraw()
-        self._templates.fork(begin, lambda process: self._worker_forked(process, action.worker))
+        self._checkpoints.withdraw()
+        begin = Begin(action.generation, action.role, action.failure, action.in_loop, self._pauses(action))
+        if begin.pauses is not None:
+            deepest = self._checkpoints.deepest
+            state = TEMPLATE if deepest is None else deepest.state
+            self._ledger.begin(action.worker, state.position)
+            origin = "" if deepest is None else state.name
+            taken = lambda process: self._worker_forked(process, action.worker, origin)  # noqa: E731
+            if self._checkpoints.resume(begin, taken) is not None:
+                return
+        elif action.role == "app":
+            self._ledger.begin(action.worker)
+        self._templates.fork(begin, lambda process: self._worker_forked(process, action.worker, ""))
+
+    def _pauses(self, action: ac.ForkWorker) -> Pauses | None:
+        return self._likely.pauses() if action.role == "app" and not action.in_loop else None
+
+    def _checkpoint_lost(self) -> None:
+        """Workers were to be made of it."""
+        if self._forking is not None:
+            self._fork(self._forking)
 
     # -- workers
 
-    def _worker_forked(self, worker: WorkerProcess, number: int) -> None:
+    def _worker_forked(self, worker: WorkerProcess, number: int, origin: str) -> None:
+        self._forking = None
+        self._adopt(worker, number)
+        self._feed(ev.Forked(worker.number, origin))
+
+    def _adopt(self, worker: WorkerProcess, number: int) -> None:
         worker.number = number
         self._workers[worker.number] = worker
         self._switchboard.attach(
@@ -272,21 +312,29 @@ class Supervisor:
         )
         if not self._machine.knows(worker.number):
             worker.cut()  # it was given up while it was being forked
-        self._feed(ev.Forked(worker.number))
+
+    def _paused(self, worker: WorkerProcess, message: Paused) -> None:
+        """This process waits from now on; its copy is the worker."""
+        state = State(f"the checkpoint {message.place}", self._ledger.position)
+        checkpoint = self._checkpoints.add(worker, state, message.module)
+        checkpoint.workers.add(message.pid)
+        channel = Channel.from_descriptor(message.channel[0])
+        self._adopt(WorkerProcess(message.pid, channel, message.lifeline[0], parent=checkpoint), worker.number)
 
     def _hear(self, worker: WorkerProcess, message: Message) -> None:
         number = worker.number
         match message:
-            case Read():
-                self._noticed(self._ledger.read(number, message.path, message.digest, is_data=message.is_data))
+            case Reads():
+                for read in message.reads:
+                    self._noticed(self._ledger.read(number, read))
+            case Paused():
+                self._paused(worker, message)
             case Written():
                 if self._ledger.written(message.path):
                     logger.info("%s is written by the app itself: it does not reload.", self._shorten(message.path))
             case Imported():
-                self._ledger.add_folders(message.directories)
-                self._feed(ev.Imported(number))
+                self._imported(number, message)
             case Failed():
-                self._ledger.add_folders(message.directories)
                 self._feed(ev.Failed(number, message.failure))
             case NeedsLoop():
                 self._feed(ev.NeedsLoop(number))
@@ -307,6 +355,26 @@ class Supervisor:
                 self._deliver_handoffs()
             case _:
                 raise AssertionError(message)
+
+    def _imported(self, number: int, message: Imported) -> None:
+        self._likely.imported(message.seconds)
+        if message.obstacle is not None:
+            self._report_obstacle(message.obstacle)
+        self._feed(ev.Imported(number))
+
+    def _report_obstacle(self, obstacle: Obstacle) -> None:
+        """Once, until there is another."""
+        identity = (obstacle.finding, obstacle.path, obstacle.line)
+        if identity == self._obstacle:
+            return
+        self._obstacle = identity
+        place = f"{self._shorten(obstacle.path)}, line {obstacle.line}" if obstacle.path else "some module"
+        logger.info(
+            "No checkpoints after %s: %s. Each reload imports again what follows: %s ms.",
+            place,
+            obstacle.finding,
+            f"{obstacle.seconds * 1000:,.0f}",
+        )
 
     def _tell(self, number: int, message: Message) -> None:
         worker = self._workers.get(number)
@@ -329,7 +397,7 @@ class Supervisor:
 
     def _channel_closed(self, worker: WorkerProcess) -> None:
         worker.cut()
-        if self._templates.owns(worker.template):
+        if self._switchboard.is_attached(worker.parent):
             self._set_alarm(ExitReport(worker.number), _EXIT_REPORT_SECONDS)
         else:
             self._worker_gone(worker, None)
@@ -384,13 +452,15 @@ class Supervisor:
         for path in edit.idle:
             logger.debug("%s: the same content, or nothing has read it; no reload", self._shorten(path))
         if edit:
-            self._reload(edit.describe(self._shorten), edit.paths)
+            self._likely.edited(self._ledger.module_of(path) or path for path in edit.paths)
+            self._reload(edit.describe(self._shorten), min(edit.position, self._ledger.doubt))
 
-    def _reload(self, cause: str, paths: frozenset[str]) -> None:
-        state = rewind(paths, [State("the template", self._ledger.template_reads)])
+    def _reload(self, cause: str, position: int) -> None:
+        state = rewind(position, [TEMPLATE, *self._checkpoints.states])
         is_reinstalled = self._installation.has_changed()
         if is_reinstalled:
             cause = f"{cause}, packages were installed"
+        self._checkpoints.retire_after(state)
         self._feed(ev.EditNoticed(cause, new_interpreter=is_reinstalled or state is INTERPRETER))
 
     def _update_watch(self, *, now: bool = False) -> None:
@@ -409,7 +479,7 @@ class Supervisor:
 
     def _signalled(self, number: int) -> None:
         if number == signal.SIGHUP and not self._terminal.is_gone:
-            self._reload("SIGHUP", frozenset())
+            self._reload("SIGHUP", TEMPLATE.position)
         else:
             self._feed(ev.StopRequested())
 
@@ -432,6 +502,7 @@ class Supervisor:
                     self._update_watch(now=True)
                 case "stand-by":
                     self._templates.prepare()
+                    self._checkpoints.prepare()
                 case "settled":
                     self._settled()
 
@@ -447,6 +518,7 @@ class Supervisor:
         for worker in list(self._workers.values()):
             self._switchboard.release(worker)
         self._workers.clear()
+        self._checkpoints.close()
         self._templates.close()
         for message in self._handoffs:
             for fd in message.sockets:

@@ -20,6 +20,7 @@ from firehot_server.supervisor.actions import (
     Action,
     CancelTimer,
     Cut,
+    DropCheckpoints,
     Finish,
     ForkWorker,
     Report,
@@ -72,6 +73,8 @@ class Worker:
     debugged: bool = False
     drained: bool = False
     fresh_template: bool = False
+    origin: str = ""
+    """The checkpoint of which it was forked, for people; empty: the template."""
 
     @property
     def has_process(self) -> bool:
@@ -144,7 +147,7 @@ class Machine:
             return
         match event:
             case ev.Forked():
-                self._forked(worker)
+                self._forked(worker, event.origin)
             case ev.Imported():
                 self._imported(worker)
             case ev.NeedsLoop():
@@ -248,7 +251,8 @@ class Machine:
 
     # -- what workers say
 
-    def _forked(self, worker: Worker) -> None:
+    def _forked(self, worker: Worker, origin: str) -> None:
+        worker.origin = origin
         if worker is self.candidate:
             worker.phase = "importing"
 
@@ -311,8 +315,10 @@ class Machine:
         if worker is not self.candidate:
             return
         if not self._needs_loop:
-            self._do(Report("info", "The app needs a running event loop while it is imported: it gets one."))
+            what = "it gets one. So there are no checkpoints, and each reload imports all of your code"
+            self._do(Report("info", f"The app needs a running event loop while it is imported: {what}."))
         self._needs_loop = True
+        self._do(DropCheckpoints())
         self._retire_candidate(worker)
         self._field(self._successor(worker, in_loop=True))
 
@@ -370,10 +376,19 @@ class Machine:
             return
         what = "while the app was imported" if worker.phase == "importing" else "before it could serve"
         headline = f"The worker {_ending(status)} {what}"
+        if worker.origin:
+            self._rewind_further(worker, f"{headline}, from {worker.origin}")
+            return
         if worker.role == "failure":
             self._do(Report("error", f"{headline}; save a file to try again."))
             return
         self._show(worker, with_cause(sentence_only(headline, _advice(status)), worker.cause), now)
+
+    def _rewind_further(self, worker: Worker, headline: str) -> None:
+        """It may be that what waited there does not bear to be copied: the template is always right."""
+        self._do(Report("warning", f"{headline}; trying again from the template."))
+        self._do(DropCheckpoints())
+        self._field(self._successor(worker))
 
     def _serving_died(self, worker: Worker, status: int | None, now: float) -> None:
         self.serving = None
@@ -452,6 +467,8 @@ class Machine:
         self._retire_candidate(worker)
         if worker.has_process:
             self._do(Cut(worker.number))
+        if worker.origin:
+            self._do(DropCheckpoints())
         headline = f"The {_STARTING[phase]} did not end within {self.startup_seconds:g} s"
         if worker.role == "failure":
             self._do(Report("error", f"{headline}, while a failure was to be shown; save a file to try again."))
@@ -520,7 +537,7 @@ def _ready_line(worker: Worker, seconds: float) -> str:
     took = _milliseconds(seconds)
     if not worker.cause:
         return f"Ready in {took} (generation {worker.generation})"
-    way = ", from a new interpreter" if worker.fresh_template else ""
+    way = ", from a new interpreter" if worker.fresh_template else f", from {worker.origin or 'the template'}"
     return f"Reloaded in {took}: {worker.cause}{way} (generation {worker.generation})"
 
 

@@ -52,17 +52,23 @@ class Process:
 
 
 @dataclass(slots=True, eq=False)
-class TemplateProcess(Process):
+class WaitingProcess(Process):
+    """A process that waits to be forked, and reaps what was forked of it."""
+
+    workers: set[int] = field(default_factory=set)
+    """Process ids of the children that it has to reap."""
+    retired: bool = False
+    """It forks no more, and ends when its last worker has."""
+
+
+@dataclass(slots=True, eq=False)
+class TemplateProcess(WaitingProcess):
     """A template, spawned or extended from one."""
 
     popen: subprocess.Popen[bytes] | None = None
     """None: forked from another template, which reaps it."""
-    workers: set[int] = field(default_factory=set)
-    """Process ids of the children that it has to reap."""
     preloading: str | None = None
     """The module that it is importing now."""
-    retired: bool = False
-    """It forks no more, and ends when its last worker has."""
 
     def end(self) -> str:
         """End the process for certain, and reap it; how it ended, in words."""
@@ -95,7 +101,8 @@ class WorkerProcess(Process):
 
     number: int = 0
     """The state machine's name for it; 0 for a stand-by."""
-    template: TemplateProcess | None = None
+    parent: WaitingProcess | None = None
+    """Of which it was forked, and which reports how it ends."""
 
 
 def spawn_template(environment: Mapping[str, str], worker: str = SERVING) -> TemplateProcess:

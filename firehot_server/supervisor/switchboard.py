@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import selectors
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
 
+    from firehot_server.channel import Channel
     from firehot_server.messages import Message
     from firehot_server.supervisor.processes import Process
 
@@ -26,6 +28,7 @@ class Switchboard:
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         self._selector = selectors.DefaultSelector()
+        self._routes: dict[Channel, tuple[Process, Callable[[Message], None], Callable[[], None]]] = {}
 
     def listen(self, source: HasFileno, on_readable: Callable[[], None]) -> None:
         """Call back whenever there is something to read."""
@@ -33,19 +36,25 @@ class Switchboard:
 
     def attach(self, process: Process, on_message: Callable[[Message], None], on_eof: Callable[[], None]) -> None:
         """Deliver a process's messages, then the end of its channel."""
+        self._routes[process.channel] = (process, on_message, on_eof)
+        self._selector.register(process.channel, _wanted(process), functools.partial(self._serve, process.channel))
 
-        def on_ready() -> None:
-            self._flush(process)
-            for message in self._receive(process):
-                if self.is_attached(process):
-                    on_message(message)
-                else:
-                    close_descriptors(message)  # it was released by what it said before
-            if process.channel.at_eof and self.is_attached(process):
-                self._selector.unregister(process.channel)
-                on_eof()
+    def redirect(self, process: Process, on_message: Callable[[Message], None], on_eof: Callable[[], None]) -> None:
+        """What comes over this channel, also what has arrived already, goes elsewhere from now on."""
+        self._routes[process.channel] = (process, on_message, on_eof)
 
-        self._selector.register(process.channel, _wanted(process), on_ready)
+    def _serve(self, channel: Channel) -> None:
+        process = self._routes[channel][0]
+        self._flush(process)
+        for message in self._receive(process):
+            if self.is_attached(process):
+                self._routes[channel][1](message)
+            else:
+                close_descriptors(message)  # it was released by what it said before
+        if channel.at_eof and self.is_attached(process):
+            on_eof = self._routes[channel][2]
+            self.detach(process)
+            on_eof()
 
     def _receive(self, process: Process) -> list[Message]:
         try:
@@ -55,10 +64,10 @@ class Switchboard:
             process.cut()
             return []
 
-    def is_attached(self, process: Process) -> bool:
-        """Its messages are delivered, and its end has not come yet."""
+    def is_attached(self, process: Process | None) -> bool:
+        """Its messages are delivered, and its end has not come yet: so it will report how its children end."""
         attached = self._selector.get_map()  # None: closed
-        return bool(attached) and process.channel.fileno() >= 0 and process.channel in attached
+        return process is not None and bool(attached) and process.channel.fileno() >= 0 and process.channel in attached
 
     def drain(self, process: Process) -> None:
         """Deliver what has already arrived, now."""
@@ -69,6 +78,7 @@ class Switchboard:
         """Deliver no more of what a process says."""
         if self.is_attached(process):
             self._selector.unregister(process.channel)
+            del self._routes[process.channel]
 
     def release(self, process: Process) -> None:
         """Forget a process, and close its channel; this ends it if it lives."""
@@ -104,6 +114,7 @@ class Switchboard:
     def close(self) -> None:
         """Stop waiting."""
         self._selector.close()
+        self._routes.clear()
 
     def _flush(self, process: Process) -> None:
         try:

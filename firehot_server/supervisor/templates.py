@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ from firehot_server.messages import (
     Exited,
     Extend,
     Extended,
-    Fork,
     Forked,
     Message,
     Preload,
@@ -23,13 +21,16 @@ from firehot_server.messages import (
     close_descriptors,
 )
 from firehot_server.supervisor import events as ev
-from firehot_server.supervisor.processes import TemplateProcess, WorkerProcess, spawn_template
+from firehot_server.supervisor.forks import Forks
+from firehot_server.supervisor.processes import TemplateProcess, spawn_template
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterable, Mapping
 
+    from firehot_server.supervisor.forks import Order
     from firehot_server.supervisor.preloads import Preloads
+    from firehot_server.supervisor.processes import WorkerProcess
     from firehot_server.supervisor.switchboard import Switchboard
     from firehot_server.supervisor.terminal import ProgressLine
 
@@ -99,12 +100,16 @@ class Templates:
         self._retired: list[TemplateProcess] = []
         self._awaited = 0
         self._skipped: list[Skipped] = []
+        self.names: frozenset[str] = frozenset()
+        """The top-level modules that the present template holds."""
         self._attempts = 0
         self._started = 0.0
         self._ready = False
-        self._standby: WorkerProcess | None = None
-        self._orders: deque[tuple[Message, Callable[[WorkerProcess], None]]] = deque()
-        self._forking: TemplateProcess | None = None
+        self._forks: Forks | None = None
+        self._forker: TemplateProcess | None = None
+        """Whose they are."""
+        self._orders: list[Order] = []
+        """What waits for a template."""
 
     # -- starting
 
@@ -137,23 +142,12 @@ class Templates:
 
     # -- forking
 
-    @property
-    def forker(self) -> TemplateProcess | None:
-        """The deepest template that is ready."""
-        return self._extension or self._base
-
     def fork(self, first: Message, take: Callable[[WorkerProcess], None]) -> None:
-        """Get a worker, by releasing the stand-by, else by a fork now.
-
-        Args:
-            first: what it is told first.
-            take: called with the worker when it has been told.
-        """
-        self._orders.append((first, take))
-        if self._standby is not None:
-            self._release_standby()
+        """Get a worker of the deepest template that is ready, now or when there is one; see `Forks.fork`."""
+        if self._forks is not None:
+            self._forks.fork(first, take)
         else:
-            self.prepare()
+            self._orders.append((first, take))
 
     def withdraw(self, first: Message | None = None) -> None:
         """Forget the worker that this was to be told, if it is not there yet; None: every one."""
@@ -161,49 +155,40 @@ class Templates:
             if first is None or order[0] is first:
                 self._orders.remove(order)
                 close_descriptors(order[0])
+        if self._forks is not None:
+            self._forks.withdraw(first)
 
     def pass_orders_to(self, other: Templates) -> None:
         """Let another make the workers that were asked for here and are not there yet."""
+        self._stop_forking()
         while self._orders:
-            other.fork(*self._orders.popleft())
+            other.fork(*self._orders.pop(0))
 
     def prepare(self) -> None:
         """Fork a stand-by, so that the next worker need not wait for a fork."""
-        if self.forker is not None and self._ready and self._standby is None and self._forking is None:
-            self._forking = self.forker
-            self._switchboard.send(self.forker, Fork())
+        if self._forks is not None:
+            self._forks.prepare()
+
+    def _fork_from(self, template: TemplateProcess) -> None:
+        """This one makes workers from now on, also those that the one before was asked for and has not made."""
+        self._stop_forking()
+        self._forks = Forks(self._switchboard, template, is_ahead=self._policy.forks_ahead)
+        orders, self._orders = self._orders, []
+        for order in orders:
+            self._forks.fork(*order)
+        self._forker = template
+
+    def _stop_forking(self) -> None:
+        if self._forks is not None:
+            self._orders += self._forks.close()
+        self._forks = self._forker = None
 
     def _forked(self, template: TemplateProcess, message: Forked) -> None:
-        template.workers.add(message.pid)
-        process = WorkerProcess(
-            message.pid, Channel.from_descriptor(message.channel[0]), message.lifeline[0], template=template
-        )
-        if template is not self._forking:
-            process.close()  # that template was replaced meanwhile
-            return
-        self._forking = None
-        self._standby = process
-        if self._orders:
-            self._release_standby()
+        if self._forks is not None and template is self._forker:
+            self._forks.forked(message)
         else:
-            self._switchboard.attach(process, _ignore, self._drop_standby)
-
-    def _release_standby(self) -> None:
-        process, self._standby = self._standby, None
-        first, take = self._orders.popleft()
-        assert process is not None
-        self._switchboard.detach(process)
-        self._switchboard.send(process, first)
-        take(process)
-        if self._orders or self._policy.forks_ahead:
-            self.prepare()
-
-    def _drop_standby(self) -> None:
-        """It belongs to a template that is not to be forked any more, or it is gone."""
-        self._forking = None
-        if self._standby is not None:
-            self._switchboard.release(self._standby)
-            self._standby = None
+            template.workers.add(message.pid)
+            close_descriptors(message)  # that template was replaced meanwhile; this ends the copy
 
     @property
     def is_extending(self) -> bool:
@@ -253,9 +238,9 @@ class Templates:
             self._skipped += message.skipped
             self._awaited -= 1
             if self._awaited == 0:
-                self._judge(message.modules)
+                self._judge(message.modules, message.names)
 
-    def _judge(self, modules: int) -> None:
+    def _judge(self, modules: int, names: frozenset[str]) -> None:
         self._progress.clear()
         self._attempts = 0
         for skipped in self._skipped:
@@ -265,6 +250,9 @@ class Templates:
             self._spawn()
             return
         self._ready = True
+        self.names = names
+        assert self._base is not None
+        self._fork_from(self._base)
         took = (time.monotonic() - self._started) * 1000
         self._logger.info("Preloaded %s modules in %s ms%s", f"{modules:,}", f"{took:,.0f}", self._highlights())
         self._emit(ev.TemplateReady())
@@ -297,7 +285,9 @@ class Templates:
             self._retire_one(self._extension)
         self._extension = template
         self._logger.debug("The template now holds %s modules", message.modules)
-        self._change_forker()
+        self.names |= message.names
+        self._fork_from(template)
+        self.prepare()
         self._extend()
 
     def _give_extension_up(self, template: TemplateProcess, modules: list[str]) -> None:
@@ -312,11 +302,6 @@ class Templates:
             self._extras = list(self._extension_has)
             self._extended_by = list(self._extension_has)
         self._extend()
-
-    def _change_forker(self) -> None:
-        """Stand-by, and a fork that is under way, belong to the former template."""
-        self._drop_standby()
-        self.prepare()
 
     def _child_exited(self, template: TemplateProcess, message: Exited) -> None:
         template.workers.discard(message.pid)
@@ -347,7 +332,9 @@ class Templates:
         elif template is self._extension:
             self._extension = None
             self._switchboard.release(template)
-            self._change_forker()
+            if self._base is not None:
+                self._fork_from(self._base)
+                self.prepare()
         elif template is self._base:
             self._switchboard.release(template)
             self._base_lost(how)
@@ -394,7 +381,7 @@ class Templates:
             self._base = None
 
     def _drop_extension(self) -> None:
-        self._drop_standby()
+        self._stop_forking()
         for template in (self._extension, self._extending):
             if template is not None:
                 self._retire_one(template)
@@ -424,7 +411,7 @@ class Templates:
 
     def close(self) -> None:
         """End every template, and wait for those that this process has to reap."""
-        self._drop_standby()
+        self._stop_forking()
         for template in self._all():
             self._end(template)
         self._first = self._base = self._extension = self._extending = None
@@ -433,8 +420,8 @@ class Templates:
         """Close what this process has of them, a copy (by fork) of the process that they belong to."""
         for template in self._all():
             template.disown()
-        if self._standby is not None:
-            self._standby.close()
+        if self._forks is not None:
+            self._forks.disown()
 
     def pids(self) -> list[int]:
         """The process ids of every template."""
@@ -448,11 +435,3 @@ class Templates:
     def _all(self) -> list[TemplateProcess]:
         every = (self._first, self._extending, self._extension, self._base, *self._retired)
         return [template for template in every if template is not None]
-
-    def owns(self, template: TemplateProcess | None) -> bool:
-        """It lives, so it will report how its children end."""
-        return template is not None and self._switchboard.is_attached(template)
-
-
-def _ignore(_message: Message) -> None:
-    """A stand-by has nothing to say."""

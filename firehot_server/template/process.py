@@ -150,7 +150,8 @@ class Template:
         # away from it in every copy. Without a collection first: large packages take 0.2 s, and leave next to nothing.
         gc.freeze()
         self._waiting.rearm()
-        self._waiting.send(Preloaded(skipped, len(sys.modules)))
+        names = frozenset(name.partition(".")[0] for name in sys.modules)
+        self._waiting.send(Preloaded(skipped, len(sys.modules), names))
 
     def _extend(self, message: Extend) -> None:
         offspring = self._ties.fork()

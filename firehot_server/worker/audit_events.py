@@ -19,26 +19,29 @@ class AuditEvents:
     Example:
         ```python
         events = AuditEvents()
-        events.on("open", lambda path, mode, flags: print(path))
-        events.off("open")
+        events.on("open", note_opened)
+        events.off("open", note_opened)
         ```
     """
 
     def __init__(self) -> None:
-        self._handlers: dict[str, Callable[..., None]] = {}
+        self._handlers: dict[str, tuple[Callable[..., None], ...]] = {}
         handlers = self._handlers
 
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
-            handler = handlers.get(event)
-            if handler is not None:
+            for handler in handlers.get(event, ()):
                 handler(*arguments)
 
         sys.addaudithook(hook)
 
     def on(self, event: str, handler: Callable[..., None]) -> None:
         """Call this with the event's arguments, before it happens. What it raises, the program meets."""
-        self._handlers[event] = handler
+        self._handlers[event] = (*self._handlers.get(event, ()), handler)
 
-    def off(self, event: str) -> None:
+    def off(self, event: str, handler: Callable[..., None]) -> None:
         """No longer."""
-        self._handlers.pop(event, None)
+        rest = tuple(each for each in self._handlers.get(event, ()) if each != handler)
+        if rest:
+            self._handlers[event] = rest
+        else:
+            self._handlers.pop(event, None)

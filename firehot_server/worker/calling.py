@@ -15,6 +15,7 @@ from firehot_server.failure.report import capture
 from firehot_server.location import PACKAGE
 from firehot_server.messages import Call, Message, Raised, Returned, Surroundings
 from firehot_server.output import flush_output
+from firehot_server.worker.reads import BytecodeCache, watch_source_reads
 from firehot_server.worker.standby import StandBy, leave
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ _HIDDEN = (f"{PACKAGE}{os.sep}", os.path.dirname(cloudpickle.__file__))
 
 def run(job: WorkerJob) -> NoReturn:
     """Wait for a call and run it; the process ends with it."""
-    standby = StandBy(job, announce=_nobody_asks)
+    standby = StandBy(job)
+    watch_source_reads(job.origins.is_first_party, _nobody_asks, BytecodeCache(job.configure.cache_dir))
     _rehearse(job.origins)
     call = standby.wait()
     assert isinstance(call, Call)

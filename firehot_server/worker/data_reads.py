@@ -1,6 +1,6 @@
-"""Which data files does the app read while it is imported? A change of one is an edit, as that of a module is.
+"""Which data files does the app read while it is imported, and which folders does it list? A change is an edit.
 
-Seen is whatever opens a file by way of Python. What is only looked at (`os.stat`, `Path.exists`), or opened by a
+Seen is whatever opens or lists by way of Python. What is only looked at (`os.stat`, `Path.exists`), or opened by a
 library of native code itself (SQLite), is not.
 """
 
@@ -12,25 +12,33 @@ import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
-from firehot_server.fingerprint import data_digest_of
+from firehot_server.fingerprint import data_digest_of, listing_of
+from firehot_server.messages import Read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from firehot_server.worker.audit_events import AuditEvents
+
 _MACHINERY = "<frozen importlib._bootstrap_external>"
 # No files of a disk: what is read there changes by itself.
 _ELSEWHERE = ("/proc/", "/sys/", "/dev/")
+_LISTINGS = ("os.listdir", "os.scandir")
+# By these, too, a folder's names change.
+_CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
 
 
 class DataReads:
-    """Handles the audit event `open`.
+    """Handles the audit events of files and folders.
 
     Args:
         is_first_party: whether a file belongs to the project.
         project: a folder whose files count even if it lies among temporary ones.
         cache: our own folder, whose files never count; empty: none.
-        read: called with path and digest (None: there is no such file) of each file that is opened for reading only.
-        written: called with the path of one that was read, when it is opened for writing.
+        before: called with the path of what is about to be read, or listed, for the first time.
+        read: called with each file that is opened for reading only, and each folder that is listed; then it happens.
+        written: called with the path of one that was read, or that lies in a folder that was listed, when it is opened
+            for writing.
     """
 
     def __init__(
@@ -38,50 +46,89 @@ class DataReads:
         is_first_party: Callable[[str], bool],
         project: str,
         cache: str,
-        read: Callable[[str, bytes | None], None],
+        before: Callable[[str], None],
+        read: Callable[[Read], None],
         written: Callable[[str], None],
     ) -> None:
         self._is_first_party = is_first_party
+        self._before = before
         self._announce_read = read
         self._announce_written = written
         self._is_importing = True
         self._read: set[str] = set()
+        self._listed: set[str] = set()
         self._written: set[str] = set()
         self._own = threading.local()
         self._project = _folder(project)
         self._temporary = _folder(tempfile.gettempdir())
         self._elsewhere = (*_ELSEWHERE, _folder(cache)) if cache else _ELSEWHERE
 
-    def imported(self) -> None:
+    def listen(self, events: AuditEvents) -> None:
+        """From now on."""
+        events.on("open", self.opened)
+        for event in _LISTINGS:
+            events.on(event, self.listed)
+        for event in _CHANGES:
+            events.on(event, self.changed)
+
+    def imported(self, events: AuditEvents) -> None:
         """The app is imported: what it reads from now on, it reads again whenever it likes."""
         self._is_importing = False
+        for event in _LISTINGS:
+            events.off(event, self.listed)
+        if not self._listed:
+            for event in _CHANGES:
+                events.off(event, self.changed)
+            if not self._read:
+                events.off("open", self.opened)
 
     def opened(self, path: Any, _mode: str | None, flags: int) -> None:
         """A file is about to be opened."""
-        if not self._is_importing and not self._read:
-            return
         if isinstance(path, int) or getattr(self._own, "is_reading", False):
             return
-        if flags & os.O_ACCMODE == os.O_RDONLY:
-            if self._is_importing and sys._getframe(2).f_code.co_filename != _MACHINERY:
-                self._note_read(_absolute(path))
-        else:
+        if flags & os.O_ACCMODE != os.O_RDONLY:
             self._note_written(_absolute(path))
+        elif self._is_importing and sys._getframe(2).f_code.co_filename != _MACHINERY:
+            self._note_read(_absolute(path))
+
+    def listed(self, path: Any) -> None:
+        """A folder is about to be listed."""
+        if isinstance(path, int) or getattr(self._own, "is_reading", False):
+            return
+        if sys._getframe(2).f_code.co_filename != _MACHINERY:
+            self._note_listed(_absolute("." if path is None else path))
+
+    def changed(self, path: Any, *_rest: Any) -> None:
+        """An entry of a folder is about to come, to go, or (two paths) to be another's."""
+        for each in (path, *_rest[:1]):
+            if isinstance(each, str | bytes | os.PathLike):
+                self._note_written(_absolute(each))
 
     def _note_read(self, path: str) -> None:
         if path in self._read or path in self._written or not self._matters(path):
             return
+        self._before(path)
         self._read.add(path)
+        self._announce("data", path, data_digest_of)
+
+    def _note_listed(self, path: str) -> None:
+        if path in self._listed or not self._matters(os.path.join(path, "")):
+            return
+        self._before(path)
+        self._listed.add(path)
+        self._announce("listing", path, listing_of)
+
+    def _announce(self, kind: Any, path: str, digest_of: Callable[[str], bytes | None]) -> None:
         self._own.is_reading = True
         try:
-            self._announce_read(path, data_digest_of(path))
+            self._announce_read(Read(kind, path, digest_of(path)))
         finally:
             self._own.is_reading = False
 
     def _note_written(self, path: str) -> None:
         if path not in self._written and self._matters(path):
             self._written.add(path)
-            if path in self._read:
+            if path in self._read or os.path.dirname(path) in self._listed:
                 self._announce_written(path)
 
     def _matters(self, path: str) -> bool:

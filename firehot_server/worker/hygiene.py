@@ -7,12 +7,14 @@ import signal
 import sys
 from importlib.machinery import FileFinder
 from types import FrameType, ModuleType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     Disposition: TypeAlias = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+
+_machinery: Any = sys.modules["_frozen_importlib_external"]
 
 
 def start_afresh(dispositions: Mapping[signal.Signals, Disposition]) -> None:
@@ -24,6 +26,20 @@ def start_afresh(dispositions: Mapping[signal.Signals, Disposition]) -> None:
     _restore_signals(dispositions)
     gc.enable()
     sys.modules["__main__"] = ModuleType("__main__")
+    _reseed()
+
+
+def resume(dispositions: Mapping[signal.Signals, Disposition], mask: Iterable[int]) -> None:
+    """Make a copy of a checkpoint what the checkpoint was before it waited.
+
+    Args:
+        dispositions: what was done about each signal that a checkpoint ignores.
+        mask: the signals that were blocked.
+    """
+    for number, disposition in dispositions.items():
+        if disposition is not None:  # installed by native code: nothing that could be put back
+            signal.signal(number, disposition)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     _reseed()
 
 
@@ -40,8 +56,8 @@ def _leave_to_supervisor(_number: int, _frame: FrameType | None) -> None:
     pass
 
 
-def forget_folders() -> None:
-    """Listings that the template's finders remember may be older than the files.
+def forget_files() -> None:
+    """What this process remembers of folders and sources may be older than they are.
 
     Not `importlib.invalidate_caches()`: it imports `importlib.metadata`, which the app may never need.
     """
@@ -50,6 +66,13 @@ def forget_folders() -> None:
             del sys.path_importer_cache[folder]  # there was no such folder; by now there may be
         elif isinstance(finder, FileFinder):
             finder.invalidate_caches()
+    # As `PathFinder.invalidate_caches` does: namespace packages look for their portions again.
+    _machinery._NamespacePath._epoch += 1
+    linecache = sys.modules.get("linecache")
+    if linecache is not None:
+        # Not those without a time, which are no files: `attrs` and others show generated code by them.
+        for path in [path for path, entry in linecache.cache.items() if len(entry) > 1 and entry[1] is not None]:
+            del linecache.cache[path]
 
 
 def _reseed() -> None:

@@ -11,13 +11,10 @@ import uvicorn.config
 import uvicorn.importer
 from uvicorn.importer import ImportFromStringError, import_from_string
 
-from firehot_server.discovery.locate import with_parents
 from firehot_server.failure.report import Failure, capture, sentence_only
 from firehot_server.location import PACKAGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from firehot_server.discovery.origin import Origins
 
 _PACKAGE = f"{PACKAGE}/"
@@ -63,17 +60,6 @@ def import_app(config: uvicorn.Config, origins: Origins, *, in_loop: bool) -> No
 def describe(error: BaseException, origins: Origins) -> Failure:
     """The failure that the user will read, without frames of this package."""
     return capture(_cause(error), is_first_party=origins.is_first_party, hide=_is_ours)
-
-
-def package_folders(modules: Iterable[str]) -> tuple[str, ...]:
-    """Where the packages of these modules look for modules; one may appear there."""
-    packages = {parent for module in modules for parent in with_parents(module)}  # a namespace has no source itself
-    folders: dict[str, None] = {}
-    for name in packages:
-        # Not an attribute of every entry, and a module may compute it (or refuse to).
-        path = getattr(sys.modules.get(name), "__dict__", {}).get("__path__")
-        folders.update((folder, None) for folder in path or () if isinstance(folder, str))
-    return tuple(folders)
 
 
 def _is_ours(path: str) -> bool:

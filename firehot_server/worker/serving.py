@@ -14,10 +14,11 @@ from uvicorn.config import WS_PROTOCOLS
 
 from firehot_server.failure.app import FailureApp
 from firehot_server.failure.report import sentence_only
-from firehot_server.messages import Begin, Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Read, Ready, Written
+from firehot_server.messages import Begin, Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Ready
 from firehot_server.worker.audit_events import DEBUGGER_EVENTS, AuditEvents
-from firehot_server.worker.data_reads import DataReads
-from firehot_server.worker.importing import AppFailed, NeedsRunningLoop, describe, import_app, package_folders
+from firehot_server.worker.checkpoints import Checkpoints
+from firehot_server.worker.importing import AppFailed, NeedsRunningLoop, describe, import_app
+from firehot_server.worker.read_log import ReadLog
 from firehot_server.worker.server import Engine, drive, take_sockets
 from firehot_server.worker.standby import StandBy, leave
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from firehot_server.failure.report import Failure
+    from firehot_server.messages import Obstacle
     from firehot_server.template.process import WorkerJob
 
 
@@ -40,20 +42,27 @@ class Worker:
     def __init__(self, job: WorkerJob) -> None:
         self._job = job
         self._origins = job.origins
-        self._modules: list[str] = []
-        """The first-party modules that were read."""
         self._is_debugged = False
         self._loaded: tuple[uvicorn.Config, Callable[..., None]] | None = None
         self._events = AuditEvents()
-        self._data_reads = DataReads(
-            job.origins.is_first_party,
+        self._standby = StandBy(job)
+        self._link = self._standby.link
+        self._log = ReadLog(
+            job.origins,
             job.folder,
             job.configure.cache_dir,
-            self._announce_data,
-            lambda path: self._link.send(Written(path)),
+            self._events,
+            self._link.send,
+            before=lambda path: self._checkpoints.opens(path),
         )
-        self._standby = StandBy(job, self._announce)
-        self._link = self._standby.link
+        self._checkpoints = Checkpoints(
+            job.ties,
+            self._log,
+            self._events,
+            job.origins.is_first_party,
+            is_debugged=lambda: self._is_debugged,
+            take=lambda: self._begin().pauses,
+        )
 
     def run(self) -> int:
         """Live; the exit status."""
@@ -76,22 +85,19 @@ class Worker:
             self._events.on(event, self._enter_debugger)
         if self._job.configure.payload_is_plain:
             self._loaded = self._load()
+        begin = self._begin()
+        if begin.role == "app":
+            self._log.begin()
+        return begin
+
+    def _begin(self) -> Begin:
         begin = self._standby.wait()
         assert isinstance(begin, Begin)
-        if begin.role == "app":
-            self._events.on("open", self._data_reads.opened)
         return begin
 
     def _enter_debugger(self, *_arguments: object) -> None:
         self._is_debugged = True
         self._link.send(Debugging())
-
-    def _announce(self, module: str, path: str, digest: bytes) -> None:
-        self._modules.append(module)
-        self._link.send(Read(path, digest))
-
-    def _announce_data(self, path: str, digest: bytes | None) -> None:
-        self._link.send(Read(path, digest, is_data=True))
 
     def _load(self) -> tuple[uvicorn.Config, Callable[..., None]]:
         config, target = cloudpickle.loads(self._job.configure.payload)
@@ -124,16 +130,22 @@ class Worker:
         """Import now, unless that has to wait for the event loop; the listening sockets."""
         if begin.in_loop:
             return None
-        import_app(config, self._origins, in_loop=False)
-        self._imported()
+        self._checkpoints.begin(begin.pauses)
+        try:
+            import_app(config, self._origins, in_loop=False)
+        except BaseException:
+            self._checkpoints.give_up()
+            raise
+        self._imported(*self._checkpoints.end())
         return take_sockets(self._link)
 
-    def _imported(self) -> None:
-        self._data_reads.imported()
-        self._link.send(Imported(package_folders(self._modules)))
+    def _imported(self, seconds: float = 0.0, obstacle: Obstacle | None = None) -> None:
+        self._log.imported()
+        self._link.send(Imported(seconds, obstacle))
 
     def _fail(self, failure: Failure) -> None:
-        self._link.send(Failed(failure, package_folders(self._modules)))
+        self._log.flush()
+        self._link.send(Failed(failure))
 
     def _run_foreign(self, target: Callable[..., None]) -> None:
         """A target that is not uvicorn's server: it imports and serves as it likes, and is ended by SIGTERM."""

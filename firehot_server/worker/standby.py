@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 from firehot_server.output import flush_output
 from firehot_server.worker import hygiene
 from firehot_server.worker.link import Link
-from firehot_server.worker.reads import BytecodeCache, watch_source_reads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from firehot_server.messages import Message
     from firehot_server.template.process import WorkerJob
 
@@ -27,18 +24,16 @@ class StandBy:
 
     Args:
         job: what it knows at birth.
-        announce: called with the module's name, the path and the digest of every first-party source, before it runs.
     """
 
-    def __init__(self, job: WorkerJob, announce: Callable[[str, str, bytes], None]) -> None:
+    def __init__(self, job: WorkerJob) -> None:
         self.link = Link(job.ties)
         hygiene.start_afresh(job.dispositions)
-        watch_source_reads(job.origins.is_first_party, announce, BytecodeCache(job.configure.cache_dir))
 
     def wait(self) -> Message:
         """What to be; the files may have changed meanwhile."""
         message = self.link.receive()
-        hygiene.forget_folders()
+        hygiene.forget_files()
         return message
 
 

@@ -1,0 +1,152 @@
+"""The checkpoints that wait inside the import of the present generation, from the first to the last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from firehot_server.messages import Exited, Forked, close_descriptors
+from firehot_server.supervisor.forks import Forks
+from firehot_server.supervisor.processes import WaitingProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from firehot_server.messages import Message
+    from firehot_server.supervisor.plan import State
+    from firehot_server.supervisor.processes import WorkerProcess
+    from firehot_server.supervisor.switchboard import Switchboard
+
+
+@dataclass(slots=True, eq=False)
+class Checkpoint:
+    """One that waits."""
+
+    state: State
+    module: str
+    """The module that it is about to look for; empty: none."""
+    process: WaitingProcess
+    forks: Forks
+
+
+class Checkpoints:
+    """Owns them. Each is the parent of the next one, and the last one of the worker.
+
+    Args:
+        on_exited: takes the `Exited` of a checkpoint's child.
+        on_lost: called when one has ended by itself that workers were to be made of.
+    """
+
+    def __init__(
+        self, switchboard: Switchboard, on_exited: Callable[[Exited], None], on_lost: Callable[[], None]
+    ) -> None:
+        self._switchboard = switchboard
+        self._on_exited = on_exited
+        self._on_lost = on_lost
+        self._chain: list[Checkpoint] = []
+        self._retired: list[WaitingProcess] = []
+        self._favourite: Checkpoint | None = None
+        """The one that will most likely be resumed next."""
+
+    @property
+    def states(self) -> list[State]:
+        """From the first to the last."""
+        return [checkpoint.state for checkpoint in self._chain]
+
+    @property
+    def pids(self) -> list[int]:
+        """Of those that wait to be resumed."""
+        return [checkpoint.process.pid for checkpoint in self._chain]
+
+    @property
+    def deepest(self) -> Checkpoint | None:
+        """The last one."""
+        return self._chain[-1] if self._chain else None
+
+    def add(self, worker: WorkerProcess, state: State, module: str) -> WaitingProcess:
+        """This worker waits from now on."""
+        process = WaitingProcess(worker.pid, worker.channel, worker.lifeline)
+        worker.lifeline = -1
+        checkpoint = Checkpoint(state, module, process, Forks(self._switchboard, process))
+        self._chain.append(checkpoint)
+        self._switchboard.redirect(
+            process, lambda message: self._hear(checkpoint, message), lambda: self._lose(checkpoint)
+        )
+        return process
+
+    def resume(self, first: Message, take: Callable[[WorkerProcess], None]) -> State | None:
+        """Get a worker that goes on from the deepest one; None: there is none."""
+        checkpoint = self.deepest
+        if checkpoint is None:
+            return None
+        self._favourite = checkpoint
+        checkpoint.forks.fork(first, take)
+        return checkpoint.state
+
+    def withdraw(self) -> None:
+        """Forget the workers that are not there yet."""
+        for checkpoint in self._chain:
+            checkpoint.forks.withdraw()
+
+    def prepare(self) -> None:
+        """Fork a stand-by where the next edit will most likely rewind to."""
+        if self._favourite is not None:
+            self._favourite.forks.prepare()
+
+    def retire_after(self, state: State) -> None:
+        """Those behind this state are stale. Each ends when its last child has."""
+        stale = [checkpoint for checkpoint in self._chain if checkpoint.state.position > state.position]
+        for checkpoint in reversed(stale):
+            self._chain.remove(checkpoint)
+            self._retire(checkpoint)
+
+    def _retire(self, checkpoint: Checkpoint) -> None:
+        if checkpoint is self._favourite:
+            self._favourite = None
+        checkpoint.forks.close()
+        process = checkpoint.process
+        process.retired = True
+        self._retired.append(process)
+        self._end_if_idle(process)
+
+    def _end_if_idle(self, process: WaitingProcess) -> None:
+        if process.retired and not process.workers:
+            self._switchboard.release(process)
+            self._retired.remove(process)
+
+    def _hear(self, checkpoint: Checkpoint, message: Message) -> None:
+        match message:
+            case Forked():
+                checkpoint.forks.forked(message)
+            case Exited():
+                checkpoint.process.workers.discard(message.pid)
+                self._on_exited(message)
+                if checkpoint.process in self._retired:
+                    self._end_if_idle(checkpoint.process)
+            case _:
+                raise AssertionError(message)
+
+    def _lose(self, checkpoint: Checkpoint) -> None:
+        """Its channel is closed: the process is gone, or as good as. Those behind it live, and are as valid as ever."""
+        orders = checkpoint.forks.close()
+        for first, _ in orders:
+            close_descriptors(first)
+        self._switchboard.release(checkpoint.process)
+        if checkpoint in self._chain:
+            self._chain.remove(checkpoint)
+        if checkpoint.process in self._retired:
+            self._retired.remove(checkpoint.process)
+        if checkpoint is self._favourite:
+            self._favourite = None
+        if orders:
+            self._on_lost()
+
+    def close(self) -> None:
+        """End all of them."""
+        for checkpoint in self._chain:
+            checkpoint.forks.close()
+        for process in (*(checkpoint.process for checkpoint in self._chain), *self._retired):
+            self._switchboard.release(process)
+        self._chain.clear()
+        self._retired.clear()
+        self._favourite = None

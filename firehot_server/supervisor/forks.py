@@ -1,0 +1,108 @@
+"""Workers, made of one process that waits (a template or a checkpoint): by a stand-by forked in advance, else now."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from firehot_server.channel import Channel
+from firehot_server.messages import Fork, Forked, Message, close_descriptors
+from firehot_server.supervisor.processes import WaitingProcess, WorkerProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from firehot_server.supervisor.switchboard import Switchboard
+
+    Order = tuple[Message, Callable[[WorkerProcess], None]]
+
+
+class Forks:
+    """Those of one process.
+
+    Args:
+        is_ahead: when a stand-by is taken the next one is forked at once, not only when asked for.
+    """
+
+    def __init__(self, switchboard: Switchboard, process: WaitingProcess, *, is_ahead: bool = False) -> None:
+        self._switchboard = switchboard
+        self._process = process
+        self._is_ahead = is_ahead
+        self._orders: deque[Order] = deque()
+        self._standby: WorkerProcess | None = None
+        self._is_forking = False
+        self._is_closed = False
+
+    def fork(self, first: Message, take: Callable[[WorkerProcess], None]) -> None:
+        """Get a worker.
+
+        Args:
+            first: what it is told first.
+            take: called with the worker when it has been told.
+        """
+        self._orders.append((first, take))
+        if self._standby is not None:
+            self._release_standby()
+        else:
+            self.prepare()
+
+    def prepare(self) -> None:
+        """Fork a stand-by, so that the next worker need not wait for a fork."""
+        if self._standby is None and not self._is_forking and not self._is_closed:
+            self._is_forking = True
+            self._switchboard.send(self._process, Fork())
+
+    def forked(self, message: Forked) -> None:
+        """The process has answered."""
+        self._process.workers.add(message.pid)
+        worker = WorkerProcess(
+            message.pid, Channel.from_descriptor(message.channel[0]), message.lifeline[0], parent=self._process
+        )
+        self._is_forking = False
+        if self._is_closed:
+            worker.close()
+            return
+        self._standby = worker
+        if self._orders:
+            self._release_standby()
+        else:
+            self._switchboard.attach(worker, _ignore, self._drop_standby)
+
+    def withdraw(self, first: Message | None = None) -> None:
+        """Forget the worker that this was to be told, if it is not there yet; None: every one."""
+        for order in list(self._orders):
+            if first is None or order[0] is first:
+                self._orders.remove(order)
+                close_descriptors(order[0])
+
+    def close(self) -> list[Order]:
+        """Make no more of them; the orders that nothing came of."""
+        self._is_closed = True
+        self._drop_standby()
+        orders = list(self._orders)
+        self._orders.clear()
+        return orders
+
+    def disown(self) -> None:
+        """Close what this process has of them, a copy (by fork) of the process that they belong to."""
+        if self._standby is not None:
+            self._standby.close()
+
+    def _release_standby(self) -> None:
+        worker, self._standby = self._standby, None
+        first, take = self._orders.popleft()
+        assert worker is not None
+        self._switchboard.detach(worker)
+        self._switchboard.send(worker, first)
+        take(worker)
+        if self._orders or self._is_ahead:
+            self.prepare()
+
+    def _drop_standby(self) -> None:
+        if self._standby is not None:
+            self._switchboard.release(self._standby)
+            self._standby = None
+
+
+def _ignore(_message: Message) -> None:
+    """A stand-by has nothing to say."""

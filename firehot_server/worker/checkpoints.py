@@ -1,0 +1,189 @@
+"""Checkpoints: in the middle of its own import this process forks. The parent waits, the child goes on importing.
+
+A parent that waits is a complete, valid state of the program: it has read what was read until then, and nothing since.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from firehot_server.audit import PauseAuditor
+from firehot_server.errors import ChannelClosed
+from firehot_server.messages import Fork, Obstacle, Paused, Pauses
+from firehot_server.waiting import Waiting, ignore_signals
+from firehot_server.worker import hygiene
+from firehot_server.worker.culprits import Culprits
+from firehot_server.worker.pacing import Pacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+
+    from firehot_server.ties import Offspring, Ties
+    from firehot_server.worker.audit_events import AuditEvents
+    from firehot_server.worker.read_log import ReadLog
+
+_PAGE = resource.getpagesize()
+
+
+class Checkpoints:
+    """Leaves checkpoints while the app is imported.
+
+    Args:
+        ties: those of this process.
+        log: is told when an import found nothing, and says whether anything was read.
+        events: the interpreter's audit events.
+        is_first_party: whether a file belongs to the project.
+        is_debugged: whether somebody holds this process in a debugger.
+        take: waits for what the supervisor says to a copy first, and returns where that is to pause.
+    """
+
+    def __init__(
+        self,
+        ties: Ties,
+        log: ReadLog,
+        events: AuditEvents,
+        is_first_party: Callable[[str], bool],
+        is_debugged: Callable[[], bool],
+        take: Callable[[], Pauses | None],
+    ) -> None:
+        self._ties = ties
+        self._log = log
+        self._events = events
+        self._is_debugged = is_debugged
+        self._take = take
+        self._culprits = Culprits(is_first_party)
+        self._pacing: Pacing | None = None
+        """None: not now."""
+        self._findings: tuple[str, ...] = ()
+        _gate_imports(self._looks_for, log.flush)
+
+    def begin(self, plan: Pauses | None) -> None:
+        """The import begins."""
+        if plan is None:
+            return
+        self._auditor = PauseAuditor(lambda: self._ties.descriptors)
+        self._faults = _faults()
+        self._culprits.listen(self._events)
+        self._pacing = Pacing(plan, time.monotonic())
+
+    def give_up(self) -> None:
+        """The import has failed: no more of it."""
+        self._pacing = None
+
+    def end(self) -> tuple[float, Obstacle | None]:
+        """The import is complete: pause here, too.
+
+        Returns:
+            seconds that all of the import took, and what it left behind that forbids a copy.
+        """
+        if self._pacing is None:
+            return 0.0, None
+        self._pacing.advance(time.monotonic())
+        self._pause("at the end of the import", "")
+        self._culprits.ignore(self._events)
+        pacing, self._pacing = self._pacing, None
+        return pacing.imported, self._obstacle()
+
+    def _obstacle(self) -> Obstacle | None:
+        if not self._findings:
+            return None
+        trace = self._culprits.of(self._findings)
+        finding = "; ".join(self._findings)
+        if trace is None:
+            return Obstacle(finding, "", 0, 0.0)
+        return Obstacle(finding, trace.path, trace.line, time.monotonic() - trace.when)
+
+    def opens(self, path: str) -> None:
+        """The project is about to read a data file, or to list a folder."""
+        if self._pacing is not None and path in self._pacing.plan.files:
+            self._consider(f"before {os.path.basename(path)}", "", wanted=True)
+
+    def _looks_for(self, module: str) -> None:
+        """The import system is about to look for a module."""
+        if self._pacing is not None:
+            self._consider(f"before {module}", module, wanted=module in self._pacing.plan.modules)
+
+    def _consider(self, place: str, module: str, *, wanted: bool) -> None:
+        pacing = self._pacing
+        if pacing is None or self._log.is_empty or threading.current_thread() is not threading.main_thread():
+            return
+        pacing.advance(time.monotonic())
+        if pacing.is_due(wanted=wanted) and not self._is_debugged():
+            self._pause(place, module)
+
+    def _pause(self, place: str, module: str) -> None:
+        """Wait here, unless this process is not fit to be copied; returns in copies that go on with the import."""
+        pacing = self._pacing
+        assert pacing is not None
+        self._findings = (*self._auditor.check(), *self._culprits.temporary_findings)
+        if self._findings:
+            return
+        self._culprits.acquit()
+        self._log.flush()
+        gc.freeze()  # what lives now lives on: the collector need not write to its pages, which would copy them
+        copied = (_faults() - self._faults) * _PAGE
+        offspring = self._ties.fork()
+        if offspring is None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._ties.mask)
+            pacing.paused(time.monotonic(), copied)
+        else:
+            dispositions = ignore_signals()
+            if not self._wait(offspring, place, module):
+                os._exit(0)
+            self._resume(pacing, dispositions)
+        self._auditor.rebase()
+        self._faults = _faults()
+
+    def _wait(self, offspring: Offspring, place: str, module: str) -> bool:
+        """Be a checkpoint until the supervisor is gone; True in a copy that is to go on."""
+        waiting = Waiting(self._ties)
+        try:
+            ends = {"channel": (offspring.channel,), "lifeline": (offspring.lifeline,)}
+            waiting.send(Paused(offspring.pid, place, module, **ends))
+            for order in waiting.orders():
+                assert isinstance(order, Fork)
+                if waiting.fork():
+                    return True
+        except ChannelClosed:
+            pass
+        except BaseException:  # the import around this must never hear of it
+            traceback.print_exc()
+        return False
+
+    def _resume(self, pacing: Pacing, dispositions: Mapping[signal.Signals, Any]) -> None:
+        hygiene.resume(dispositions, self._ties.mask)
+        plan = self._take()
+        # A copy is told where to pause: it would not have been made of one that was not.
+        pacing.resume(plan or pacing.plan, time.monotonic())
+
+
+def _faults() -> int:
+    """Pages that this process was given, or was given a copy of, because it wrote to them."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def _gate_imports(before: Callable[[str], None], missed: Callable[[], None]) -> None:
+    """From now on, call `before` with the name of each module that is about to be looked for; `missed`, if in vain.
+
+    Not by a finder in `sys.meta_path`: it would not be the first one for long, and others would see it.
+    """
+    machinery: Any = sys.modules["_frozen_importlib"]
+    find = machinery._find_spec
+
+    def _find_spec(name: str, path: Any, target: ModuleType | None = None) -> Any:
+        before(name)
+        spec = find(name, path, target)
+        if spec is None:
+            missed()
+        return spec
+
+    machinery._find_spec = _find_spec

@@ -1,0 +1,99 @@
+"""Who left it there: which line of the project started a thread, opened a socket or a file, or made a process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from firehot_server.worker.audit_events import AuditEvents
+
+# Audit event → a word that the audit's findings have in common with it.
+_EVENTS = {
+    "_thread.start_new_thread": "thread",
+    "_thread.start_joinable_thread": "thread",
+    "socket.__new__": "socket",
+    "sqlite3.connect": "file",
+    "subprocess.Popen": "process",
+    "os.posix_spawn": "process",
+    "os.fork": "process",
+}
+_TEMPORARY = ("tempfile.mkdtemp", "tempfile.mkstemp")
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """Where and when it was done."""
+
+    what: str
+    path: str
+    line: int
+    when: float
+    """Seconds, of `time.monotonic`."""
+
+
+class Culprits:
+    """Listens to the interpreter's audit events while the app is imported.
+
+    Args:
+        is_first_party: whether a file belongs to the project.
+    """
+
+    def __init__(self, is_first_party: Callable[[str], bool]) -> None:
+        self._is_first_party = is_first_party
+        self._traces: list[Trace] = []
+        self._temporary: dict[str, Trace] = {}
+        self._handlers: dict[str, Callable[..., None]] = {event: self._handler(what) for event, what in _EVENTS.items()}
+        self._handlers["open"] = self._opened
+        self._handlers |= dict.fromkeys(_TEMPORARY, self._made_temporary)
+
+    def listen(self, events: AuditEvents) -> None:
+        """From now on."""
+        for event, handler in self._handlers.items():
+            events.on(event, handler)
+
+    def ignore(self, events: AuditEvents) -> None:
+        """No longer."""
+        for event, handler in self._handlers.items():
+            events.off(event, handler)
+
+    def acquit(self) -> None:
+        """All that was done until now has been undone."""
+        self._traces.clear()
+
+    @property
+    def temporary_findings(self) -> tuple[str, ...]:
+        """Each process removes its temporary files at its end, and would remove those of its copies."""
+        left = any(map(os.path.lexists, self._temporary))
+        return ("it made temporary files",) if left else ()
+
+    def of(self, findings: tuple[str, ...]) -> Trace | None:
+        """The first that fits one of the audit's findings."""
+        traces = [*self._traces, *self._temporary.values()]
+        fitting = [trace for trace in traces if any(trace.what in finding for finding in findings)]
+        return min(fitting or traces, key=lambda trace: trace.when, default=None)
+
+    def _handler(self, what: str) -> Callable[..., None]:
+        return lambda *_arguments: self._note(what)
+
+    def _opened(self, _path: Any, _mode: str | None, flags: int) -> None:
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            self._note("file")
+
+    def _made_temporary(self, path: Any) -> None:
+        self._temporary[os.path.abspath(os.fsdecode(path))] = self._trace("temporary")
+
+    def _note(self, what: str) -> None:
+        self._traces.append(self._trace(what))
+
+    def _trace(self, what: str) -> Trace:
+        frame = sys._getframe(1)
+        while frame is not None and not self._is_first_party(frame.f_code.co_filename):
+            frame = frame.f_back  # type: ignore[assignment]
+        now = time.monotonic()
+        return Trace(what, "", 0, now) if frame is None else Trace(what, frame.f_code.co_filename, frame.f_lineno, now)

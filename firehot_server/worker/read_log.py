@@ -1,0 +1,99 @@
+"""The read log: in order, all of the project on which this process's state depends."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from firehot_server.fingerprint import data_digest_of
+from firehot_server.messages import Read, Reads, Written
+from firehot_server.worker.data_reads import DataReads
+from firehot_server.worker.lookups import watch_lookups
+from firehot_server.worker.reads import BytecodeCache, watch_source_reads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from firehot_server.discovery.origin import Origins
+    from firehot_server.messages import Message
+    from firehot_server.worker.audit_events import AuditEvents
+
+
+class ReadLog:
+    """Watches what this process reads, and tells.
+
+    Modules, and the places where imports look for them, are seen for as long as the process lives; data files and
+    folders only while the app is imported.
+
+    Args:
+        project: the working directory.
+        cache_dir: our own cache folder; empty: none.
+        events: the interpreter's audit events.
+        send: tells the supervisor.
+        before: called with the path of a data file or folder that is about to be read for the first time.
+    """
+
+    def __init__(
+        self,
+        origins: Origins,
+        project: str,
+        cache_dir: str,
+        events: AuditEvents,
+        send: Callable[[Message], None],
+        before: Callable[[str], None],
+    ) -> None:
+        self._send = send
+        self._events = events
+        self._lock = threading.Lock()
+        self._untold: list[Read] = []
+        self._looked: dict[str, bytes] = {}
+        self.is_empty = True
+        """Nothing of the project has been read."""
+        self._data = DataReads(
+            origins.is_first_party,
+            project,
+            cache_dir,
+            before,
+            self._told,
+            lambda path: send(Written(path)),
+        )
+        watch_source_reads(origins.is_first_party, self._module, BytecodeCache(cache_dir))
+        watch_lookups(origins.is_first_party, self._lookup)
+
+    def begin(self) -> None:
+        """The import of the app begins: data files and folders count."""
+        self._data.listen(self._events)
+
+    def imported(self) -> None:
+        """It has ended."""
+        self.flush()
+        self._data.imported(self._events)
+
+    def flush(self) -> None:
+        """Tell what has not been told yet: places where an import looked, and which had no effect until now."""
+        with self._lock:
+            reads, self._untold = tuple(self._untold), []
+        if reads:
+            self._send(Reads(reads))
+
+    def _module(self, module: str, path: str, digest: bytes) -> None:
+        self._told(Read("module", path, digest, module))
+
+    def _told(self, read: Read) -> None:
+        self._note(read)
+        self.flush()
+
+    def _lookup(self, path: str, found: bytes) -> None:
+        if self._looked.get(path) == found:
+            return
+        self._looked[path] = found
+        self._note(Read("lookup", path, found))
+        if found and not found.endswith((b".py", b"/")):
+            # An extension module, or bytecode without a source: the loader that `reads` knows will not read it.
+            file = path + found.decode()
+            self._note(Read("data", file, data_digest_of(file)))
+
+    def _note(self, read: Read) -> None:
+        self.is_empty = False
+        with self._lock:
+            self._untold.append(read)
