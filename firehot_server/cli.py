@@ -47,6 +47,12 @@ _OWN_OPTIONS: tuple[click.Parameter, ...] = (
         help="With --reload: leave this module to each worker instead of preloading it; '*' for all. "
         "May be given several times.",
     ),
+    click.Option(
+        ["--no-checkpoints"],
+        is_flag=True,
+        envvar="FIREHOT_NO_CHECKPOINTS",
+        help="With --reload: no process waits in the middle of importing your code; each reload imports all of it.",
+    ),
 )
 
 
@@ -87,6 +93,7 @@ def _run(**options: Any) -> None:
         startup_timeout=options.pop("startup_timeout"),
         preload_timeout=options.pop("preload_timeout"),
         no_preload=tuple(options.pop("no_preload")),
+        checkpoints=not options.pop("no_checkpoints"),
         env_file=options["env_file"],
         environment=dict(os.environ),
     )

@@ -21,6 +21,7 @@ class Settings:
         startup_timeout: seconds that a worker may take from fork to ready: import and lifespan startup.
         preload_timeout: seconds that one third-party module may take to be preloaded.
         no_preload: modules that are left to the worker; `"*"` leaves all.
+        checkpoints: leave some in the import of the project; else every reload imports all of it.
         env_file: the file whose variables were put into the environment; read again for a new template.
         environment: the variables of the shell, without those of `env_file`.
     """
@@ -28,6 +29,7 @@ class Settings:
     startup_timeout: float = 60.0
     preload_timeout: float = 30.0
     no_preload: tuple[str, ...] = ()
+    checkpoints: bool = True
     env_file: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 

@@ -205,18 +205,22 @@ class Exited(Message):
 class Pauses:
     """Where an import may leave checkpoints, and what they may cost. See `worker.pacing`."""
 
-    modules: frozenset[str] = frozenset()
-    """Before these, though it be soon after the last one."""
-    files: frozenset[str] = frozenset()
-    """The same of data files and listed folders, by path."""
+    edited: frozenset[str] = frozenset()
+    """Before these, which were edited lately: modules by name, data files and listed folders by path."""
+    likely: frozenset[str] = frozenset()
+    """Before these, of which an edit is likely."""
+    at_end: bool = False
+    """At the end in any case: what is imported only later was edited before, or may be."""
+    seconds: float | None = None
+    """What the whole import will take, if that is known."""
+    files: int = 0
+    """How many modules it will read, as far as that can be told from the sources."""
     number: int = 16
-    """So many at most, beside the one at the end."""
+    """So many checkpoints at most."""
+    pages: int = (256 << 20) // 4096
+    """Of memory, that may be copied while the import goes on."""
     share: float = 0.08
-    """Of the import's time, what the forks may take."""
-    memory: int = 256 << 20
-    """Bytes that are copied while the import goes on."""
-    expected: float | None = None
-    """Seconds that the whole import will take, if that is known."""
+    """Of the import's time, that checkpoints may cost, but for those before what was edited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,8 +327,6 @@ class Paused(Message):
     pid: int
     place: str
     """Where it waits, for people: "before routes.users"."""
-    module: str
-    """The module that it is about to look for; empty: none."""
     channel: tuple[int, ...] = descriptors()
     lifeline: tuple[int, ...] = descriptors()
 

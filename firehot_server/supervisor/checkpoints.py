@@ -23,8 +23,6 @@ class Checkpoint:
     """One that waits."""
 
     state: State
-    module: str
-    """The module that it is about to look for; empty: none."""
     process: WaitingProcess
     forks: Forks
 
@@ -63,11 +61,11 @@ class Checkpoints:
         """The last one."""
         return self._chain[-1] if self._chain else None
 
-    def add(self, worker: WorkerProcess, state: State, module: str) -> WaitingProcess:
+    def add(self, worker: WorkerProcess, state: State) -> WaitingProcess:
         """This worker waits from now on."""
         process = WaitingProcess(worker.pid, worker.channel, worker.lifeline)
         worker.lifeline = -1
-        checkpoint = Checkpoint(state, module, process, Forks(self._switchboard, process))
+        checkpoint = Checkpoint(state, process, Forks(self._switchboard, process))
         self._chain.append(checkpoint)
         self._switchboard.redirect(
             process, lambda message: self._hear(checkpoint, message), lambda: self._lose(checkpoint)

@@ -42,6 +42,8 @@ class Ledger:
     def __init__(self, rules: ReloadRules, roots: Iterable[str]) -> None:
         self._rules = rules
         self._worker = 0
+        self.imported = NEVER
+        """What is at this position and behind was read when the import was over."""
         self._reads: dict[Key, Entry] = {}
         """In the order of their positions."""
         self._modules: dict[str, str] = {}
@@ -89,6 +91,7 @@ class Ledger:
         for key in reversed([key for key, entry in self._reads.items() if entry.position >= position]):
             del self._reads[key]
         self._touched = set()
+        self.imported = NEVER
         self._doubt = self._doubt if self._doubt < position else NEVER
 
     def read(self, worker: int, read: Read) -> Edit:

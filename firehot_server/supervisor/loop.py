@@ -53,7 +53,7 @@ from firehot_server.supervisor.installation import Installation
 from firehot_server.supervisor.ledger import Ledger
 from firehot_server.supervisor.machine import Machine
 from firehot_server.supervisor.memory import Memory
-from firehot_server.supervisor.pauses import Likely
+from firehot_server.supervisor.pauses import Prospects
 from firehot_server.supervisor.plan import INTERPRETER, TEMPLATE, State, rewind
 from firehot_server.supervisor.processes import SERVING, TemplateProcess, WorkerProcess, duplicate_sockets
 from firehot_server.supervisor.rules import ReloadRules
@@ -149,7 +149,7 @@ class Supervisor:
         )
         self._templates = self._make_templates(template)
         self._checkpoints = Checkpoints(self._switchboard, self._child_exited, self._checkpoint_lost)
-        self._likely = Likely()
+        self._prospects = Prospects()
         self._forking: ac.ForkWorker | None = None
         """The worker that was asked for and is not there yet."""
         self._obstacle: tuple[str, str, int] | None = None
@@ -290,7 +290,8 @@ class Supervisor:
         self._templates.fork(begin, lambda process: self._worker_forked(process, action.worker, ""))
 
     def _pauses(self, action: ac.ForkWorker) -> Pauses | None:
-        return self._likely.pauses() if action.role == "app" and not action.in_loop else None
+        wanted = self._settings.checkpoints and action.role == "app" and not action.in_loop
+        return self._prospects.pauses() if wanted else None
 
     def _checkpoint_lost(self) -> None:
         """Workers were to be made of it."""
@@ -316,7 +317,7 @@ class Supervisor:
     def _paused(self, worker: WorkerProcess, message: Paused) -> None:
         """This process waits from now on; its copy is the worker."""
         state = State(f"the checkpoint {message.place}", self._ledger.position)
-        checkpoint = self._checkpoints.add(worker, state, message.module)
+        checkpoint = self._checkpoints.add(worker, state)
         checkpoint.workers.add(message.pid)
         channel = Channel.from_descriptor(message.channel[0])
         self._adopt(WorkerProcess(message.pid, channel, message.lifeline[0], parent=checkpoint), worker.number)
@@ -357,7 +358,8 @@ class Supervisor:
                 raise AssertionError(message)
 
     def _imported(self, number: int, message: Imported) -> None:
-        self._likely.imported(message.seconds)
+        self._ledger.imported = self._ledger.position
+        self._prospects.seconds = message.seconds or None
         if message.obstacle is not None:
             self._report_obstacle(message.obstacle)
         self._feed(ev.Imported(number))
@@ -452,7 +454,8 @@ class Supervisor:
         for path in edit.idle:
             logger.debug("%s: the same content, or nothing has read it; no reload", self._shorten(path))
         if edit:
-            self._likely.edited(self._ledger.module_of(path) or path for path in edit.paths)
+            names = [self._ledger.module_of(path) or path for path in edit.paths]
+            self._prospects.edited(names, late=edit.position >= self._ledger.imported)
             self._reload(edit.describe(self._shorten), min(edit.position, self._ledger.doubt))
 
     def _reload(self, cause: str, position: int) -> None:

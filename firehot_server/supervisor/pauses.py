@@ -1,7 +1,8 @@
-"""Where the next import should leave checkpoints: what was edited, most recent first, and what is likely to be."""
+"""Where the next import should leave checkpoints: before what was edited, and before what is likely to be."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from firehot_server.messages import Pauses
@@ -9,34 +10,47 @@ from firehot_server.messages import Pauses
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# So many of what was edited are remembered.
+# So many of what was edited are remembered, and so many of what is likely are believed.
 _RECENT: Final = 8
+_LIKELY: Final = 3
 
 
-class Likely:
-    """What the next edits may be of: modules by name, other files by path."""
+@dataclass(slots=True)
+class Prospects:
+    """What is known of the next edits, and of the next import. Modules go by name, other files by path.
 
-    def __init__(self) -> None:
-        self._edited: dict[str, None] = {}
-        """The most recent one last."""
-        self._expected: float | None = None
+    Attributes:
+        likely: what may be edited first, the likeliest first.
+        seconds: what the whole import takes, if that is known.
+        files: how many modules it reads, as far as the sources tell.
+    """
 
-    def edited(self, names: Iterable[str]) -> None:
-        """These were edited just now."""
+    likely: tuple[str, ...] = ()
+    seconds: float | None = None
+    files: int = 0
+    _edited: dict[str, None] = field(default_factory=dict)
+    """The most recent one last."""
+    _was_late: bool = True
+    """Before anything was edited: it may be of what is imported only after the start."""
+
+    def edited(self, names: Iterable[str], *, late: bool) -> None:
+        """These were edited just now.
+
+        Args:
+            late: all of them had only been read when the import was over.
+        """
         for name in names:
             self._edited.pop(name, None)
             self._edited[name] = None
-
-    def imported(self, seconds: float) -> None:
-        """The import of the app takes so long, all of it."""
-        if seconds:
-            self._expected = seconds
+        self._was_late = late
 
     def pauses(self) -> Pauses:
         """For the next import."""
-        recent = list(self._edited)[-_RECENT:]
+        recent = frozenset(list(self._edited)[-_RECENT:])
         return Pauses(
-            modules=frozenset(name for name in recent if "/" not in name),
-            files=frozenset(name for name in recent if "/" in name),
-            expected=self._expected,
+            edited=recent,
+            likely=frozenset(self.likely[:_LIKELY]) - recent,
+            at_end=self._was_late,
+            seconds=self.seconds,
+            files=self.files,
         )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import resource
 import signal
 import sys
 import threading
@@ -22,6 +21,7 @@ from firehot_server.waiting import Waiting, ignore_signals
 from firehot_server.worker import hygiene
 from firehot_server.worker.culprits import Culprits
 from firehot_server.worker.pacing import Pacing
+from firehot_server.worker.page_copies import PageCopies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from firehot_server.ties import Offspring, Ties
     from firehot_server.worker.audit_events import AuditEvents
     from firehot_server.worker.read_log import ReadLog
-
-_PAGE = resource.getpagesize()
 
 
 class Checkpoints:
@@ -71,9 +69,9 @@ class Checkpoints:
         if plan is None:
             return
         self._auditor = PauseAuditor(lambda: self._ties.descriptors)
-        self._faults = _faults()
+        self._copies = PageCopies()
         self._culprits.listen(self._events)
-        self._pacing = Pacing(plan, time.monotonic())
+        self._pacing = Pacing(plan, time.monotonic(), self._copies.seconds)
 
     def give_up(self) -> None:
         """The import has failed: no more of it."""
@@ -88,7 +86,8 @@ class Checkpoints:
         if self._pacing is None:
             return 0.0, None
         self._pacing.advance(time.monotonic())
-        self._pause("at the end of the import", "")
+        if self._pacing.is_due_at_end:
+            self._pause("at the end of the import")
         self._culprits.ignore(self._events)
         pacing, self._pacing = self._pacing, None
         return pacing.imported, self._obstacle()
@@ -104,51 +103,52 @@ class Checkpoints:
 
     def opens(self, path: str) -> None:
         """The project is about to read a data file, or to list a folder."""
-        if self._pacing is not None and path in self._pacing.plan.files:
-            self._consider(f"before {os.path.basename(path)}", "", wanted=True)
+        if self._pacing is not None and path in self._pacing.plan.edited:
+            self._consider(f"before {os.path.basename(path)}", path)
 
     def _looks_for(self, module: str) -> None:
         """The import system is about to look for a module."""
         if self._pacing is not None:
-            self._consider(f"before {module}", module, wanted=module in self._pacing.plan.modules)
+            self._consider(f"before {module}", module)
 
-    def _consider(self, place: str, module: str, *, wanted: bool) -> None:
+    def _consider(self, place: str, name: str) -> None:
         pacing = self._pacing
-        if pacing is None or self._log.is_empty or threading.current_thread() is not threading.main_thread():
+        if pacing is None or not self._log.modules or threading.current_thread() is not threading.main_thread():
             return
         pacing.advance(time.monotonic())
-        if pacing.is_due(wanted=wanted) and not self._is_debugged():
-            self._pause(place, module)
+        edited, likely = name in pacing.plan.edited, name in pacing.plan.likely
+        if pacing.is_due(self._log.modules, edited=edited, likely=likely):
+            self._pause(place)
 
-    def _pause(self, place: str, module: str) -> None:
+    def _pause(self, place: str) -> None:
         """Wait here, unless this process is not fit to be copied; returns in copies that go on with the import."""
         pacing = self._pacing
         assert pacing is not None
         self._findings = (*self._auditor.check(), *self._culprits.temporary_findings)
-        if self._findings:
+        if self._findings or self._is_debugged():
             return
         self._culprits.acquit()
         self._log.flush()
         gc.freeze()  # what lives now lives on: the collector need not write to its pages, which would copy them
-        copied = (_faults() - self._faults) * _PAGE
+        copied = self._copies.count()
         offspring = self._ties.fork()
         if offspring is None:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._ties.mask)
             pacing.paused(time.monotonic(), copied)
         else:
             dispositions = ignore_signals()
-            if not self._wait(offspring, place, module):
+            if not self._wait(offspring, place):
                 os._exit(0)
             self._resume(pacing, dispositions)
         self._auditor.rebase()
-        self._faults = _faults()
+        self._copies.rebase()
 
-    def _wait(self, offspring: Offspring, place: str, module: str) -> bool:
+    def _wait(self, offspring: Offspring, place: str) -> bool:
         """Be a checkpoint until the supervisor is gone; True in a copy that is to go on."""
         waiting = Waiting(self._ties)
         try:
             ends = {"channel": (offspring.channel,), "lifeline": (offspring.lifeline,)}
-            waiting.send(Paused(offspring.pid, place, module, **ends))
+            waiting.send(Paused(offspring.pid, place, **ends))
             for order in waiting.orders():
                 assert isinstance(order, Fork)
                 if waiting.fork():
@@ -164,11 +164,6 @@ class Checkpoints:
         plan = self._take()
         # A copy is told where to pause: it would not have been made of one that was not.
         pacing.resume(plan or pacing.plan, time.monotonic())
-
-
-def _faults() -> int:
-    """Pages that this process was given, or was given a copy of, because it wrote to them."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def _gate_imports(before: Callable[[str], None], missed: Callable[[], None]) -> None:

@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from typing import Final
-
     from firehot_server.messages import Pauses
 
-# What the first fork is taken to cost, in seconds, until one was measured.
-_FORK_SECONDS: Final = 0.002
-# A wanted place is worth a fork if as many times as much import lies between it and the last checkpoint.
-_WORTH: Final = 2.0
-# While it is not known how long the import will take: the next checkpoint after such a part of what it took until now.
-_GROWTH: Final = 1 / 8
-# Where it is known: so many intervals.
-_INTERVALS: Final = 12
+# What a checkpoint is taken to cost, in seconds, until one was measured.
+_SECONDS: Final = 0.004
+# Checkpoints at even spacing divide the import into so many parts.
+_PARTS: Final = 7
 
 
 @dataclass(slots=True)
 class Pacing:
     """The books of one import, from its beginning: a copy that goes on from a checkpoint goes on with them.
 
-    All times are in seconds; `now` is any monotonic clock's.
+    A checkpoint costs its fork, and then the copies of pages that the import writes to after it: both processes have
+    them in common until then. All times are in seconds; `now` is any monotonic clock's.
+
+    Args:
+        now: when the import begins.
+        copy_seconds: what it costs to write to a page for the first time.
     """
 
     plan: Pauses
     now: float
+    copy_seconds: float
     imported: float = 0.0
     """Import, without the time of forks and of waiting."""
     since: float = 0.0
     """That part of it which came after the last checkpoint (or the template)."""
-    forking: float = 0.0
-    """What all forks took."""
+    cost: float = 0.0
+    """What all checkpoints have cost."""
     taken: int = 0
     copied: int = 0
-    """Bytes that copies have written to since they were forked, and which checkpoints therefore hold alone."""
+    """Pages that were copied while the import went on, and which checkpoints therefore hold alone."""
 
     def advance(self, now: float) -> None:
         """The import went on until now."""
@@ -45,30 +45,41 @@ class Pacing:
         self.since += now - self.now
         self.now = now
 
-    def is_due(self, *, wanted: bool) -> bool:
+    def is_due(self, modules: int, *, edited: bool = False, likely: bool = False) -> bool:
         """Whether to leave a checkpoint here.
 
         Args:
-            wanted: an edit of what is about to be read is likely.
+            modules: how many were read until now.
+            edited: what is about to be read was edited lately; it pays off at the next edit of it.
+            likely: an edit of it is likely.
         """
-        if self.taken >= self.plan.number or self.copied >= self.plan.memory:
+        if self.taken >= self.plan.number or self.copied >= self.plan.pages:
             return False
-        cost = self._fork_seconds
-        if self.since >= max(cost / self.plan.share, self._spacing):
-            return True
-        return wanted and self.since >= _WORTH * cost and self.forking + cost <= self.plan.share * self._whole
+        cost, whole = self._cost_of_one, self._whole(modules)
+        if edited:
+            return self.since >= cost
+        if self.cost + cost > self.plan.share * whole:
+            return False
+        return self.since >= (cost if likely else max(cost / self.plan.share, whole / _PARTS))
+
+    @property
+    def is_due_at_end(self) -> bool:
+        """The same of the end of the import: there, a checkpoint is for edits of what is imported only later."""
+        return self.plan.at_end or self.since >= self._cost_of_one / self.plan.share
 
     def paused(self, now: float, copied: int) -> None:
         """A fork was made, which took until now.
 
         Args:
-            copied: bytes that this process has written to since the fork before.
+            copied: pages that this process had to copy since the fork before.
         """
-        self.forking += now - self.now
+        self.cost += now - self.now
         self.now = now
-        self.taken += 1
-        self.copied += copied
         self.since = 0.0
+        if self.taken:
+            self.copied += copied
+            self.cost += copied * self.copy_seconds
+        self.taken += 1
 
     def resume(self, plan: Pauses, now: float) -> None:
         """This process is a copy that goes on after a while, by another plan."""
@@ -76,13 +87,11 @@ class Pacing:
         self.now = now
 
     @property
-    def _fork_seconds(self) -> float:
-        return self.forking / self.taken if self.taken else _FORK_SECONDS
+    def _cost_of_one(self) -> float:
+        return self.cost / self.taken if self.taken else _SECONDS
 
-    @property
-    def _whole(self) -> float:
-        return max(self.imported, self.plan.expected or 0.0)
-
-    @property
-    def _spacing(self) -> float:
-        return self.imported * _GROWTH if self.plan.expected is None else self.plan.expected / _INTERVALS
+    def _whole(self, modules: int) -> float:
+        """What the whole import will take: what it took before, else by the share of its modules that were read."""
+        if self.plan.seconds is not None:
+            return max(self.plan.seconds, self.imported)
+        return self.imported * max(self.plan.files / modules, 1.0) if modules else self.imported

@@ -47,8 +47,8 @@ class ReadLog:
         self._lock = threading.Lock()
         self._untold: list[Read] = []
         self._looked: dict[str, bytes] = {}
-        self.is_empty = True
-        """Nothing of the project has been read."""
+        self.modules = 0
+        """How many were read."""
         self._data = DataReads(
             origins.is_first_party,
             project,
@@ -77,6 +77,7 @@ class ReadLog:
             self._send(Reads(reads))
 
     def _module(self, module: str, path: str, digest: bytes) -> None:
+        self.modules += 1
         self._told(Read("module", path, digest, module))
 
     def _told(self, read: Read) -> None:
@@ -94,6 +95,5 @@ class ReadLog:
             self._note(Read("data", file, data_digest_of(file)))
 
     def _note(self, read: Read) -> None:
-        self.is_empty = False
         with self._lock:
             self._untold.append(read)
