@@ -217,7 +217,7 @@ class Pauses:
     """How many modules it will read, as far as that can be told from the sources."""
     number: int = 16
     """So many checkpoints at most."""
-    pages: int = (256 << 20) // 4096
+    pages: int = 1 << 16
     """Of memory, that may be copied while the import goes on."""
     share: float = 0.08
     """Of the import's time, that checkpoints may cost, but for those before what was edited."""

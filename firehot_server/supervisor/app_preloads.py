@@ -31,6 +31,8 @@ class AppPreloads(Preloads):
         super().__init__(settings, memory, path)
         self._config = config
         self._origins = origins
+        self.files: tuple[str, ...] = ()
+        """The project's files that static imports of the app reach."""
 
     def batches(self) -> Iterator[tuple[str, ...]]:
         """The server, and then the app, whose files are read while the server is imported."""
@@ -39,7 +41,8 @@ class AppPreloads(Preloads):
 
     def _app_modules(self) -> tuple[str, ...]:
         module = str(self._config.app).partition(":")[0]
-        found = reach(module, path=self._path, origins=self._origins, include_deferred=self._config.factory).third_party
+        reached = reach(module, path=self._path, origins=self._origins, include_deferred=self._config.factory)
+        found, self.files = reached.third_party, reached.first_party_files
         if set(self._memory.static) - set(found):
             self._memory.learned.clear()  # an import was removed: what it dragged in may be needed no more
         self._memory.static = list(found)

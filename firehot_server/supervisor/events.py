@@ -88,6 +88,9 @@ class Failed(WorkerEvent):
 class Ready(WorkerEvent):
     """It serves."""
 
+    checkpoints: int = 0
+    """So many wait inside its import."""
+
 
 @dataclass(frozen=True, slots=True)
 class Draining(WorkerEvent):

@@ -51,10 +51,12 @@ from firehot_server.supervisor.app_preloads import AppPreloads
 from firehot_server.supervisor.checkpoints import Checkpoints
 from firehot_server.supervisor.installation import Installation
 from firehot_server.supervisor.ledger import Ledger
+from firehot_server.supervisor.likely import GitChanges, module_name, newest
 from firehot_server.supervisor.machine import Machine
 from firehot_server.supervisor.memory import Memory
-from firehot_server.supervisor.pauses import Prospects
+from firehot_server.supervisor.pauses import MEMORY, Prospects
 from firehot_server.supervisor.plan import INTERPRETER, TEMPLATE, State, rewind
+from firehot_server.supervisor.private_memory import affordable, private_bytes
 from firehot_server.supervisor.processes import SERVING, TemplateProcess, WorkerProcess, duplicate_sockets
 from firehot_server.supervisor.rules import ReloadRules
 from firehot_server.supervisor.signals import SignalPipe
@@ -80,6 +82,9 @@ _EXIT_REPORT_SECONDS = 1.0
 # A fork makes both sides copy memory for a while: leave the first requests of a new worker in peace, in seconds.
 _STANDBY_SECONDS = 0.1
 
+# Some time after a reload, when nobody waits for anything, checkpoints are weighed.
+_MEMORY_SECONDS = 2.0
+
 # An import that takes longer than this gets its new folders watched meanwhile, in seconds.
 _WATCH_SECONDS = 0.2
 
@@ -94,7 +99,7 @@ class ExitReport:
     worker: int
 
 
-Alarm = ac.Timer | ExitReport | Literal["preload", "watch", "stand-by", "settled"]
+Alarm = ac.Timer | ExitReport | Literal["preload", "watch", "stand-by", "settled", "memory"]
 
 
 class Supervisor:
@@ -150,6 +155,7 @@ class Supervisor:
         self._templates = self._make_templates(template)
         self._checkpoints = Checkpoints(self._switchboard, self._child_exited, self._checkpoint_lost)
         self._prospects = Prospects()
+        self._git: GitChanges | None = GitChanges(self._folder) if settings.checkpoints else None
         self._forking: ac.ForkWorker | None = None
         """The worker that was asked for and is not there yet."""
         self._obstacle: tuple[str, str, int] | None = None
@@ -247,6 +253,7 @@ class Supervisor:
         env_file = self._settings.env_file
         self._ledger.template_starts([] if env_file is None else [os.path.abspath(env_file)])
         self._templates.start(self._configure(), self._settings.environment)
+        self._prospects.files = len(self._preloads.files)
 
     def _configure(self) -> Configure:
         return Configure(
@@ -290,8 +297,17 @@ class Supervisor:
         self._templates.fork(begin, lambda process: self._worker_forked(process, action.worker, ""))
 
     def _pauses(self, action: ac.ForkWorker) -> Pauses | None:
+        if self._git is not None:
+            self._guess(self._git.take())
         wanted = self._settings.checkpoints and action.role == "app" and not action.in_loop
         return self._prospects.pauses() if wanted else None
+
+    def _guess(self, changed: tuple[str, ...]) -> None:
+        """Before the first import: what may be edited first?"""
+        self._git = None
+        files = dict.fromkeys((*changed, *newest(self._preloads.files, time.time())))
+        names = [module_name(file, self._first_party_path()) for file in files if file in self._preloads.files]
+        self._prospects.likely = tuple(filter(None, names))
 
     def _checkpoint_lost(self) -> None:
         """Workers were to be made of it."""
@@ -340,9 +356,10 @@ class Supervisor:
             case NeedsLoop():
                 self._feed(ev.NeedsLoop(number))
             case Ready():
-                self._feed(ev.Ready(number))
+                self._feed(ev.Ready(number, len(self._checkpoints.states)))
                 self._deliver_handoffs()
                 self._set_alarm("stand-by", _STANDBY_SECONDS)
+                self._set_alarm("memory", _MEMORY_SECONDS)
             case Draining():
                 self._feed(ev.Draining(number, message.busy))
             case Drained():
@@ -508,6 +525,15 @@ class Supervisor:
                     self._checkpoints.prepare()
                 case "settled":
                     self._settled()
+                case "memory":
+                    self._measure_memory()
+
+    def _measure_memory(self) -> None:
+        """What the checkpoints hold alone decides how many there will be next time."""
+        measured = [size for size in map(private_bytes, self._checkpoints.pids) if size is not None]
+        if measured:
+            self._prospects.affordable = affordable(len(measured), sum(measured), MEMORY)
+            logger.debug("%d checkpoints hold %.0f MB of memory alone", len(measured), sum(measured) / (1 << 20))
 
     def _exit_unreported(self, number: int) -> None:
         worker = self._workers.get(number)
@@ -518,6 +544,8 @@ class Supervisor:
 
     def _end_everything(self) -> None:
         self._progress.clear()
+        if self._git is not None:
+            self._git.take()
         for worker in list(self._workers.values()):
             self._switchboard.release(worker)
         self._workers.clear()

@@ -160,7 +160,7 @@ class Machine:
                 worker.drained = True
                 self._released(worker)
             case ev.Ready():
-                self._ready(worker, now)
+                self._ready(worker, event.checkpoints, now)
             case ev.Exited():
                 self._exited(worker, event.status, now)
             case ev.Debugged():
@@ -302,14 +302,14 @@ class Machine:
         worker.phase = "starting"
         self._do(TellServe(worker.number))
 
-    def _ready(self, worker: Worker, now: float) -> None:
+    def _ready(self, worker: Worker, checkpoints: int, now: float) -> None:
         if worker is not self.candidate:
             return
         self._do(CancelTimer(Timer("startup", worker.number)))
         worker.phase = "serving"
         self.serving, self.candidate = worker, None
         if worker.role == "app":
-            self._do(Report("info", _ready_line(worker, now - worker.started)))
+            self._do(Report("info", _ready_line(worker, checkpoints, now - worker.started)))
 
     def _again_in_loop(self, worker: Worker) -> None:
         if worker is not self.candidate:
@@ -533,10 +533,11 @@ class Machine:
         return next((worker for worker in self._all() if worker.number == number), None)
 
 
-def _ready_line(worker: Worker, seconds: float) -> str:
+def _ready_line(worker: Worker, checkpoints: int, seconds: float) -> str:
     took = _milliseconds(seconds)
     if not worker.cause:
-        return f"Ready in {took} (generation {worker.generation})"
+        waiting = f", {checkpoints} checkpoint{'s' * (checkpoints > 1)}" if checkpoints else ""
+        return f"Ready in {took}{waiting} (generation {worker.generation})"
     way = ", from a new interpreter" if worker.fresh_template else f", from {worker.origin or 'the template'}"
     return f"Reloaded in {took}: {worker.cause}{way} (generation {worker.generation})"
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 # So many of what was edited are remembered, and so many of what is likely are believed.
 _RECENT: Final = 8
 _LIKELY: Final = 3
+# So many checkpoints at most.
+_NUMBER: Final = 16
+MEMORY: Final = 256 << 20
+"""Bytes that all processes that wait may hold alone, together."""
 
 
 @dataclass(slots=True)
@@ -23,11 +27,13 @@ class Prospects:
         likely: what may be edited first, the likeliest first.
         seconds: what the whole import takes, if that is known.
         files: how many modules it reads, as far as the sources tell.
+        affordable: how many checkpoints fit into the memory that they may have.
     """
 
     likely: tuple[str, ...] = ()
     seconds: float | None = None
     files: int = 0
+    affordable: int = _NUMBER
     _edited: dict[str, None] = field(default_factory=dict)
     """The most recent one last."""
     _was_late: bool = True
@@ -53,4 +59,5 @@ class Prospects:
             at_end=self._was_late,
             seconds=self.seconds,
             files=self.files,
+            number=min(self.affordable, _NUMBER),
         )
