@@ -14,14 +14,6 @@ _RECENT: Final = 24 * 3600.0
 # As many recent files come of a checkout, and tell nothing.
 _MANY: Final = 20
 _COMMAND: Final = ("git", "--no-optional-locks", "status", "--porcelain", "-z", "--no-renames")
-    "git",
-    "--no-optional-locks",
-    "status",
-    "--porcelain",
-    "-z",
-    "--no-renames",
-    "--untracked-files=normal",
-)
 
 
 class GitChanges:
@@ -60,7 +52,7 @@ def changed_files(status: bytes, top: str) -> tuple[str, ...]:
     >>> changed_files(b" M app.py\\0?? new.py\\0 D old.py\\0", "/work")
     ('/work/app.py', '/work/new.py')
     """
-    lines = [os.fsdecode(line) for line in status.split(b"\\0") if line]
+    lines = [os.fsdecode(line) for line in status.split(b"\0") if line]
     return tuple(os.path.join(top, line[3:]) for line in lines if "D" not in line[:2])
 
 
