@@ -64,13 +64,16 @@ class IsolatedProcess:
     Attributes:
         process_uuid: unique.
         process_name: for people.
-        pid: of the process, as long as it lives.
     """
 
     process_uuid: uuid.UUID
     process_name: str
-    pid: int
     _call: Call = field(repr=False, compare=False)
+
+    @property
+    def pid(self) -> int:
+        """Of the process, as long as it lives. It may change while the process imports the project's modules."""
+        return self._call.pid
 
 
 class Environment:
@@ -84,7 +87,7 @@ class Environment:
         self._ignored = tuple(ignored_modules)
         self._origins = Origins.of_interpreter(extra_third_party=[str(PACKAGE)])
         self._calls: weakref.WeakValueDictionary[uuid.UUID, Call] = weakref.WeakValueDictionary()
-        self._packer = Packer()
+        self._packer = Packer(self._origins.is_first_party)
         self._session: Session | None = None
 
     def __enter__(self) -> Environment:
@@ -148,12 +151,12 @@ class Environment:
         if not callable(func):
             raise TypeError(f"exec needs a function to call, not a {type(func).__name__}")
         call = Call(name or random_name())
-        payload = self._packer.pack(func, args, kwargs)
+        packed = self._packer.pack(func, args, kwargs)
         flush_output()  # what was printed before the call comes before what it prints
-        session.start(call, payload)
+        session.start(call, packed)
         self._calls[call.uuid] = call
-        logger.log(TRACE, "exec %s: process %d, %d bytes", call.name, call.pid, len(payload))
-        return IsolatedProcess(call.uuid, call.name, call.pid, call)
+        logger.log(TRACE, "exec %s: process %d, %d bytes", call.name, call.pid, len(packed.payload))
+        return IsolatedProcess(call.uuid, call.name, call)
 
     def communicate_isolated(self, process: IsolatedProcess, timeout: float | None = None) -> Any:
         """Wait for a function to return; asked again, it gives the same answer.

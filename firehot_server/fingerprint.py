@@ -74,6 +74,15 @@ def listing_of(path: str) -> bytes | None:
     return os.fsencode("\0".join(sorted(names)))
 
 
+FINGERPRINTS: Final = {
+    "module": digest_of,
+    "data": data_digest_of,
+    "listing": listing_of,
+    "lookup": lookup_digest_of,
+}
+"""By the kind of a `messages.Read`: what is found at its path now."""
+
+
 def is_passing(name: str) -> bool:
     """A file of this name is no part of what a listing is about: hidden, bytecode, or an editor's."""
     return name.startswith(".") or name in _PASSING_NAMES or name.endswith(_PASSING_ENDS)

@@ -288,6 +288,10 @@ class Call(Message):
     """A forked process becomes the worker of one call. Answered by `Returned` or `Raised`, or by its end."""
 
     surroundings: Surroundings
+    modules: tuple[str, ...] = ()
+    """The project's modules that the payload needs; they are imported in this order before it is looked at."""
+    pauses: Pauses | None = None
+    """Where to wait as a checkpoint while they are; None: nowhere."""
     standard: tuple[int, ...] = ()
     """The numbers (0, 1, 2) that `streams` are for; the caller may have closed one."""
     streams: tuple[int, ...] = descriptors()

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from firehot_server.discovery.locate import with_parents
+from firehot_server.engine.lineages import Lineages
 from firehot_server.errors import CannotPreload, EnvironmentEnded
 from firehot_server.logs import logger
 from firehot_server.supervisor import events as ev
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from firehot_server.config import Settings
     from firehot_server.engine.package_preloads import PackagePreloads
     from firehot_server.engine.pump import Pump
-    from firehot_server.messages import Configure, Exited, Message
+    from firehot_server.messages import Call, Configure, Exited, Message
     from firehot_server.supervisor.alarms import Alarms
     from firehot_server.supervisor.processes import TemplateProcess, WorkerProcess
     from firehot_server.supervisor.switchboard import Switchboard
@@ -65,6 +66,7 @@ class Line:
             on_exited=on_exited,
             set_deadline=self._set_deadline,
         )
+        self.lineages = Lineages(switchboard, self.templates, on_exited)
 
     def start(self) -> None:
         """Spawn the template; `is_ready` or `hopeless` will tell."""
@@ -122,15 +124,26 @@ class Family:
         self._wait_for(self._current)
         self._current.preloads.is_strict = True
 
-    def fork(self, first: Message, take: Callable[[WorkerProcess], None]) -> None:
-        """Get a worker; see `Templates.fork`. The next one is forked meanwhile."""
+    def fork(self, call: Call, take: Callable[[WorkerProcess], None]) -> None:
+        """Get a worker; see `Lineages.fork`. The next one is forked meanwhile."""
         assert self._current is not None
-        self._current.templates.fork(first, take)
+        self._current.lineages.fork(call, take)
+
+    def hear(self, worker: WorkerProcess, message: Message) -> WorkerProcess | None:
+        """See `Lineages.hear`."""
+        heard = [line.lineages.hear(worker, message) for line in self._lines()]
+        return next(filter(None, heard), None)
+
+    def ended(self, pid: int) -> None:
+        """A worker is gone."""
+        for line in self._lines():
+            line.lineages.ended(pid)
 
     def withdraw(self, first: Message) -> None:
         """Forget this fork, if it has not come about yet."""
         for line in self._lines():
             line.templates.withdraw(first)
+            line.lineages.withdraw(first)
 
     @property
     def hopeless(self) -> str:
@@ -167,6 +180,7 @@ class Family:
         line.templates.extend(added)
         self._wait_for(line)
         _raise_failures(line.preloads)
+        line.lineages.retire()
         line.modules |= set(added)
 
     def _replace(self, imports: Mapping[str, tuple[str, int]]) -> None:
@@ -192,6 +206,7 @@ class Family:
 
     def _dismiss(self, line: Line) -> None:
         """It forks no more; its workers run on."""
+        line.lineages.retire()
         line.templates.retire()
         self._former = [each for each in self._former if each.templates.has_children]
         self._former.append(line)
@@ -200,8 +215,8 @@ class Family:
         return [line for line in (self._current, self._coming, *self._former) if line is not None]
 
     def pids(self) -> list[int]:
-        """Of every template."""
-        return [pid for line in self._lines() for pid in line.templates.pids()]
+        """Of every process that waits to be forked."""
+        return [pid for line in self._lines() for pid in (*line.templates.pids(), *line.lineages.pids())]
 
     def close(self) -> None:
         """End all templates, after their children, which have been told to end: nobody else would reap those.
@@ -210,6 +225,7 @@ class Family:
             Deadline: children are left.
         """
         for line in self._lines():
+            line.lineages.close()
             line.templates.retire()
         self._pump.wait(self._has_no_children, "the last processes to end", _REAP_SECONDS)
 
@@ -219,11 +235,13 @@ class Family:
     def end(self) -> None:
         """End every template, at once."""
         for line in self._lines():
+            line.lineages.close()
             line.templates.close()
 
     def disown(self) -> None:
         """Close what this process has of them, a copy (by fork) of the process that they belong to."""
         for line in self._lines():
+            line.lineages.disown()
             line.templates.disown()
 
 

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 import threading
+from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -49,28 +50,42 @@ _registry = _Registry()
 os.register_at_fork(after_in_child=_registry.forked)
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A call on its way."""
+
+    payload: bytes
+    modules: tuple[str, ...]
+    """The project's modules that it needs, by name, in the order in which unpickling it would import them."""
+
+
 class Packer:
     """Pickles calls, for processes that have the same `sys.path` but none of this one's modules.
 
     What lies in a module that the other process can import goes by name, so it runs the code on disk; all else (of
     `__main__`, of a notebook, nested, of a test module that no path leads to, of a module that is still being imported)
     goes by value.
+
+    Args:
+        is_first_party: whether a file belongs to the project.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_first_party: Callable[[str], bool]) -> None:
+        self._is_first_party = is_first_party
         self._importable: dict[tuple[str, object, tuple[str, ...]], bool] = {}
         """Whether a module of this name and origin can be imported with such a `sys.path`."""
 
-    def pack(self, function: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> bytes:
+    def pack(self, function: Any, arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Packed:
         """Pickle a call.
 
         Raises:
             CannotSend: something in it cannot be pickled.
         """
         stream = io.BytesIO()
+        pickler = _Pickler(stream, self._is_importable)
         with _registry.lock:
             try:
-                _Pickler(stream, self._is_importable).dump((function, arguments, dict(keywords)))
+                pickler.dump((function, arguments, dict(keywords)))
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # an object's own `__reduce__` may raise anything
@@ -78,7 +93,11 @@ class Packer:
                 raise CannotSend(message) from error
             finally:
                 _registry.clear()
-        return stream.getvalue()
+        return Packed(stream.getvalue(), tuple(filter(self._is_projects, pickler.modules)))
+
+    def _is_projects(self, name: str) -> bool:
+        origin = getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None)
+        return isinstance(origin, str) and self._is_first_party(origin)
 
     def _is_importable(self, module: ModuleType, name: str) -> bool:
         """Whether an import of this name elsewhere gives this module.
@@ -104,11 +123,16 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         super().__init__(stream, protocol=5)
         self._is_importable = is_importable
         self._seen: set[str] = set()
+        self.modules: dict[str, None] = {}
+        """Those from which something goes by name: the other process will import them, in this order."""
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, FunctionType | type):
             self._examine(getattr(obj, "__module__", None))
-        return super().reducer_override(obj)
+        reduced = super().reducer_override(obj)
+        if reduced is NotImplemented and isinstance(name := getattr(obj, "__module__", None), str):
+            self.modules[name] = None
+        return reduced
 
     def _examine(self, name: object) -> None:
         if not isinstance(name, str) or name in self._seen:

@@ -16,7 +16,7 @@ from firehot_server.engine.pump import Pump
 from firehot_server.errors import Deadline, EnvironmentEnded
 from firehot_server.logs import logger
 from firehot_server.messages import Call as CallMessage
-from firehot_server.messages import Exited, Surroundings
+from firehot_server.messages import Exited, Raised, Returned, Surroundings
 from firehot_server.output import is_open, plug_closed_streams
 from firehot_server.supervisor.alarms import Alarms
 from firehot_server.supervisor.processes import CALLING, TemplateProcess, WorkerProcess, spawn_template
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from firehot_server.config import Settings
     from firehot_server.engine.calls import Call
-    from firehot_server.messages import Configure
+    from firehot_server.engine.payload import Packed
+    from firehot_server.messages import Configure, Message
     from firehot_server.supervisor.memory import Memory
 
 _CLOSED = "this environment is closed"
@@ -103,7 +104,7 @@ class Session:
 
     # -- calls
 
-    def start(self, call: Call, payload: bytes) -> None:
+    def start(self, call: Call, packed: Packed) -> None:
         """Wait until the call's process has all that it needs to run.
 
         Raises:
@@ -114,7 +115,10 @@ class Session:
         with self._pump:
             self._catch_up()
             _check_descriptors()
-            message = CallMessage(_surroundings(), *self._standard_streams(), payload)
+            numbers, streams = self._standard_streams()
+            message = CallMessage(
+                _surroundings(), packed.modules, standard=numbers, streams=streams, payload=packed.payload
+            )
             self._family.fork(message, functools.partial(self._began, call))
             try:
                 self._pump.wait(lambda: call.has_begun or self._is_over(), f"a process for {call.name}")
@@ -215,10 +219,10 @@ class Session:
         from firehot_server.engine import descendants
 
         # One walk over all processes for each template, rather than for each of hundreds of workers.
-        templates = self._family.pids()
+        waiting = self._family.pids()
         orphans = [call.pid for call in running if not self._is_reported(call)]
-        found = {process for pid in [*templates, *orphans] for process in descendants.below(pid)}
-        return [process for process in found if process.pid not in templates]
+        found = {process for pid in [*waiting, *orphans] for process in descendants.below(pid)}
+        return [process for process in found if process.pid not in waiting]
 
     def _end(self, calls: list[Call], processes: list[psutil.Process]) -> None:
         """Without the lock, but where it says: psutil waits, too."""
@@ -280,7 +284,17 @@ class Session:
     def _began(self, call: Call, process: WorkerProcess) -> None:
         call.began(process)
         self._running[process.pid] = call
-        self._switchboard.attach(process, call.hear, functools.partial(self._channel_closed, call))
+        self._switchboard.attach(
+            process, functools.partial(self._hear, call), functools.partial(self._channel_closed, call)
+        )
+
+    def _hear(self, call: Call, message: Message) -> None:
+        if isinstance(message, Returned | Raised):
+            call.hear(message)
+            self._family.ended(call.pid)  # its import, at least
+        elif call.process is not None and (copy := self._family.hear(call.process, message)) is not None:
+            del self._running[call.pid]  # that process waits from now on
+            self._began(call, copy)
 
     def _channel_closed(self, call: Call) -> None:
         assert call.process is not None
@@ -302,6 +316,7 @@ class Session:
     def _over(self, call: Call, status: int | None) -> None:
         if call.process is not None:
             self._running.pop(call.pid, None)
+            self._family.ended(call.pid)
             self._switchboard.release(call.process)
             call.ended(status)
 

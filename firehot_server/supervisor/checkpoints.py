@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firehot_server.messages import Exited, Forked, close_descriptors
+from firehot_server.messages import Exited, Forked
 from firehot_server.supervisor.forks import Forks
 from firehot_server.supervisor.processes import WaitingProcess
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from firehot_server.messages import Message
+    from firehot_server.supervisor.forks import Order
     from firehot_server.supervisor.plan import State
     from firehot_server.supervisor.processes import WorkerProcess
     from firehot_server.supervisor.switchboard import Switchboard
@@ -32,11 +33,11 @@ class Checkpoints:
 
     Args:
         on_exited: takes the `Exited` of a checkpoint's child.
-        on_lost: called when one has ended by itself that workers were to be made of.
+        on_lost: takes the orders for workers of one that has ended by itself.
     """
 
     def __init__(
-        self, switchboard: Switchboard, on_exited: Callable[[Exited], None], on_lost: Callable[[], None]
+        self, switchboard: Switchboard, on_exited: Callable[[Exited], None], on_lost: Callable[[list[Order]], None]
     ) -> None:
         self._switchboard = switchboard
         self._on_exited = on_exited
@@ -55,6 +56,11 @@ class Checkpoints:
     def pids(self) -> list[int]:
         """Of those that wait to be resumed."""
         return [checkpoint.process.pid for checkpoint in self._chain]
+
+    @property
+    def all_pids(self) -> list[int]:
+        """Of those, too, that are stale, and wait for their children to end."""
+        return [*self.pids, *(process.pid for process in self._retired)]
 
     @property
     def deepest(self) -> Checkpoint | None:
@@ -81,10 +87,10 @@ class Checkpoints:
         checkpoint.forks.fork(first, take)
         return checkpoint.state
 
-    def withdraw(self) -> None:
-        """Forget the workers that are not there yet."""
+    def withdraw(self, first: Message | None = None) -> None:
+        """Forget the worker that this was to be told, if it is not there yet; None: every one."""
         for checkpoint in self._chain:
-            checkpoint.forks.withdraw()
+            checkpoint.forks.withdraw(first)
 
     def prepare(self) -> None:
         """Fork a stand-by where the next edit will most likely rewind to."""
@@ -127,8 +133,6 @@ class Checkpoints:
     def _lose(self, checkpoint: Checkpoint) -> None:
         """Its channel is closed: the process is gone, or as good as. Those behind it live, and are as valid as ever."""
         orders = checkpoint.forks.close()
-        for first, _ in orders:
-            close_descriptors(first)
         self._switchboard.release(checkpoint.process)
         if checkpoint in self._chain:
             self._chain.remove(checkpoint)
@@ -137,7 +141,15 @@ class Checkpoints:
         if checkpoint is self._favourite:
             self._favourite = None
         if orders:
-            self._on_lost()
+            self._on_lost(orders)
+
+    def disown(self) -> None:
+        """Close what this process has of them, a copy (by fork) of the process that they belong to."""
+        for checkpoint in self._chain:
+            checkpoint.forks.disown()
+            checkpoint.process.close()
+        for process in self._retired:
+            process.close()
 
     def close(self) -> None:
         """End all of them."""

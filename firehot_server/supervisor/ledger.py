@@ -12,7 +12,7 @@ import sys
 from importlib.machinery import FrozenImporter
 from typing import TYPE_CHECKING
 
-from firehot_server.fingerprint import EMPTY, NOTHING, data_digest_of, digest_of, listing_of, lookup_digest_of
+from firehot_server.fingerprint import EMPTY, FINGERPRINTS, NOTHING, data_digest_of
 from firehot_server.supervisor.edits import Edit, Entry, affected, judge, names_of
 from firehot_server.supervisor.plan import INTERPRETER, NEVER
 from firehot_server.supervisor.rules import ReloadRules, is_pruned
@@ -22,13 +22,6 @@ if TYPE_CHECKING:
 
     from firehot_server.messages import Read
     from firehot_server.supervisor.edits import Key
-
-_FINGERPRINTS = {
-    "module": digest_of,
-    "data": data_digest_of,
-    "listing": listing_of,
-    "lookup": lookup_digest_of,
-}
 
 
 class Ledger:
@@ -270,7 +263,7 @@ class _WithOwn:
 
 def _found(key: Key) -> bytes | None:
     kind, path = key
-    return _FINGERPRINTS[kind](path)
+    return FINGERPRINTS[kind](path)
 
 
 def _is_built_in(name: str) -> bool:

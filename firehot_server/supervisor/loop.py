@@ -73,6 +73,7 @@ if TYPE_CHECKING:
 
     from firehot_server.messages import Pauses
     from firehot_server.supervisor.edits import Edit
+    from firehot_server.supervisor.forks import Order
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -309,8 +310,8 @@ class Supervisor:
         names = [module_name(file, self._first_party_path()) for file in files if file in self._preloads.files]
         self._prospects.likely = tuple(filter(None, names))
 
-    def _checkpoint_lost(self) -> None:
-        """Workers were to be made of it."""
+    def _checkpoint_lost(self, _orders: list[Order]) -> None:
+        """The worker was to be made of it."""
         if self._forking is not None:
             self._fork(self._forking)
 

@@ -13,9 +13,11 @@ import cloudpickle
 
 from firehot_server.failure.report import capture
 from firehot_server.location import PACKAGE
-from firehot_server.messages import Call, Message, Raised, Returned, Surroundings
+from firehot_server.messages import Call, Imported, Message, Pauses, Raised, Returned, Surroundings
 from firehot_server.output import flush_output
-from firehot_server.worker.reads import BytecodeCache, watch_source_reads
+from firehot_server.worker.audit_events import AuditEvents
+from firehot_server.worker.checkpoints import Checkpoints
+from firehot_server.worker.read_log import ReadLog
 from firehot_server.worker.standby import StandBy, leave
 
 if TYPE_CHECKING:
@@ -28,32 +30,80 @@ _HIDDEN = (f"{PACKAGE}{os.sep}", os.path.dirname(cloudpickle.__file__))
 
 def run(job: WorkerJob) -> NoReturn:
     """Wait for a call and run it; the process ends with it."""
-    standby = StandBy(job)
-    watch_source_reads(job.origins.is_first_party, _nobody_asks, BytecodeCache(job.configure.cache_dir))
-    _rehearse(job.origins)
-    call = standby.wait()
-    assert isinstance(call, Call)
-    process = os.getpid()
-    try:
-        answer = _run(call, job.origins)
-        flush_output()
-        if os.getpid() == process:  # else the function has forked, and returns twice
-            standby.link.deliver(answer)
-        status = 0
-    except SystemExit as request:
-        status = _exit_status(request)
-    # Python, too, waits for threads that are no daemons before it ends.
-    threading._shutdown()  # type: ignore[attr-defined]
-    leave(status)
+    Caller(job).run()
 
 
-def _rehearse(origins: Origins) -> None:
-    """Do once what the call will do, while nobody waits: a forked process is slow where it first touches memory."""
-    _run(Call(Surroundings("", dict(os.environ), tuple(sys.path)), payload=_REHEARSAL), origins)
+class Caller:
+    """This process, and the copies of it that go on from checkpoints with calls of their own."""
 
+    def __init__(self, job: WorkerJob) -> None:
+        self._job = job
+        self._call = Call(Surroundings("", dict(os.environ), tuple(sys.path)), payload=_REHEARSAL)
+        self._standby = StandBy(job)
+        log = ReadLog(
+            job.origins,
+            job.folder,
+            job.configure.cache_dir,
+            self._tell,
+            before=lambda path: self._checkpoints.opens(path),
+        )
+        self._log = log
+        self._checkpoints = Checkpoints(
+            job.ties, log, job.origins.is_first_party, is_debugged=lambda: False, take=self._take
+        )
 
-def _nobody_asks(_module: str, _path: str, _digest: bytes) -> None:
-    pass
+    def run(self) -> NoReturn:
+        """Live."""
+        _enter(self._call.surroundings)
+        _run(self._call, self._job.origins)  # a rehearsal: a forked process is slow where it first touches memory
+        plan = self._take()
+        try:
+            answer = self._import(plan)
+            process = os.getpid()  # of a copy, if this one has left checkpoints
+            answer = answer or _run(self._call, self._job.origins)
+            flush_output()
+            if os.getpid() == process:  # else the function has forked, and returns twice
+                self._standby.link.deliver(answer)
+            status = 0
+        except SystemExit as request:
+            status = _exit_status(request)
+        # Python, too, waits for threads that are no daemons before it ends.
+        threading._shutdown()  # type: ignore[attr-defined]
+        leave(status)
+
+    def _take(self) -> Pauses | None:
+        """Wait for the call, in this process or in a copy of it."""
+        call = self._standby.wait()
+        assert isinstance(call, Call)
+        self._call = call
+        _take_streams(call)
+        _enter(call.surroundings)
+        return call.pauses
+
+    def _tell(self, message: Message) -> None:
+        """Whoever makes calls need not listen; it is kept until then."""
+        if self._call.pauses is not None:
+            self._job.ties.channel.send(message)
+
+    def _import(self, plan: Pauses | None) -> Message | None:
+        """What the call needs of the project's modules; the answer to it, if that cannot be imported."""
+        events = AuditEvents() if plan is not None else None
+        if events is not None:
+            self._log.begin(events)
+            self._checkpoints.begin(plan, events)
+        try:
+            for module in self._call.modules:
+                __import__(module)
+        except SystemExit:
+            raise
+        except BaseException as error:
+            self._checkpoints.give_up()
+            return _raised(error, self._job.origins)
+        if events is not None:
+            self._checkpoints.end(events)
+            self._log.imported(events)
+            self._tell(Imported())
+        return None
 
 
 def _take_streams(call: Call) -> None:
@@ -80,8 +130,6 @@ def _enter(surroundings: Surroundings) -> None:
 def _run(call: Call, origins: Origins) -> Message:
     """Raises SystemExit, if the function does: a request to end the process, not an answer."""
     try:
-        _take_streams(call)
-        _enter(call.surroundings)
         function, arguments, keywords = cloudpickle.loads(call.payload)
         value = function(*arguments, **keywords)
     except SystemExit:

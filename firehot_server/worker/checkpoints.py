@@ -38,7 +38,6 @@ class Checkpoints:
     Args:
         ties: those of this process.
         log: is told when an import found nothing, and says whether anything was read.
-        events: the interpreter's audit events.
         is_first_party: whether a file belongs to the project.
         is_debugged: whether somebody holds this process in a debugger.
         take: waits for what the supervisor says to a copy first, and returns where that is to pause.
@@ -48,14 +47,12 @@ class Checkpoints:
         self,
         ties: Ties,
         log: ReadLog,
-        events: AuditEvents,
         is_first_party: Callable[[str], bool],
         is_debugged: Callable[[], bool],
         take: Callable[[], Pauses | None],
     ) -> None:
         self._ties = ties
         self._log = log
-        self._events = events
         self._is_debugged = is_debugged
         self._take = take
         self._culprits = Culprits(is_first_party)
@@ -64,33 +61,34 @@ class Checkpoints:
         self._findings: tuple[str, ...] = ()
         _gate_imports(self._looks_for, log.flush)
 
-    def begin(self, plan: Pauses | None) -> None:
-        """The import begins."""
+    def begin(self, plan: Pauses | None, events: AuditEvents) -> None:
+        """The import begins; `None`: it will not pause."""
         if plan is None:
             return
         self._auditor = PauseAuditor(lambda: self._ties.descriptors)
         self._copies = PageCopies()
-        self._culprits.listen(self._events)
+        self._culprits.listen(events)
         self._pacing = Pacing(plan, time.monotonic(), self._copies.seconds)
 
     def give_up(self) -> None:
-        """The import has failed: no more of it."""
+        """No more of it: the import has failed, or another process leaves them."""
         self._pacing = None
 
-    def end(self) -> tuple[float, Obstacle | None]:
+    def end(self, events: AuditEvents) -> tuple[float, Obstacle | None]:
         """The import is complete: pause here, too.
 
         Returns:
             seconds that all of the import took, and what it left behind that forbids a copy.
         """
-        if self._pacing is None:
+        pacing = self._pacing
+        if pacing is None:
             return 0.0, None
-        self._pacing.advance(time.monotonic())
-        if self._pacing.is_due_at_end:
+        pacing.advance(time.monotonic())
+        if pacing.is_due_at_end:
             self._pause("at the end of the import")
-        self._culprits.ignore(self._events)
-        pacing, self._pacing = self._pacing, None
-        return pacing.imported, self._obstacle()
+        self._culprits.ignore(events)
+        seconds, self._pacing = pacing.imported, None
+        return seconds, self._obstacle()
 
     def _obstacle(self) -> Obstacle | None:
         if not self._findings:
@@ -162,8 +160,10 @@ class Checkpoints:
     def _resume(self, pacing: Pacing, dispositions: Mapping[signal.Signals, Any]) -> None:
         hygiene.resume(dispositions, self._ties.mask)
         plan = self._take()
-        # A copy is told where to pause: it would not have been made of one that was not.
-        pacing.resume(plan or pacing.plan, time.monotonic())
+        if plan is None:
+            self.give_up()
+        else:
+            pacing.resume(plan, time.monotonic())
 
 
 def _gate_imports(before: Callable[[str], None], missed: Callable[[], None]) -> None:

@@ -28,7 +28,6 @@ class ReadLog:
     Args:
         project: the working directory.
         cache_dir: our own cache folder; empty: none.
-        events: the interpreter's audit events.
         send: tells the supervisor.
         before: called with the path of a data file or folder that is about to be read for the first time.
     """
@@ -38,12 +37,10 @@ class ReadLog:
         origins: Origins,
         project: str,
         cache_dir: str,
-        events: AuditEvents,
         send: Callable[[Message], None],
         before: Callable[[str], None],
     ) -> None:
         self._send = send
-        self._events = events
         self._lock = threading.Lock()
         self._untold: list[Read] = []
         self._looked: dict[str, bytes] = {}
@@ -60,14 +57,14 @@ class ReadLog:
         watch_source_reads(origins.is_first_party, self._module, BytecodeCache(cache_dir))
         watch_lookups(origins.is_first_party, self._lookup)
 
-    def begin(self) -> None:
+    def begin(self, events: AuditEvents) -> None:
         """The import of the app begins: data files and folders count."""
-        self._data.listen(self._events)
+        self._data.listen(events)
 
-    def imported(self) -> None:
+    def imported(self, events: AuditEvents) -> None:
         """It has ended."""
         self.flush()
-        self._data.imported(self._events)
+        self._data.imported(events)
 
     def flush(self) -> None:
         """Tell what has not been told yet: places where an import looked, and which had no effect until now."""

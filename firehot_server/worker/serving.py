@@ -51,14 +51,12 @@ class Worker:
             job.origins,
             job.folder,
             job.configure.cache_dir,
-            self._events,
             self._link.send,
             before=lambda path: self._checkpoints.opens(path),
         )
         self._checkpoints = Checkpoints(
             job.ties,
             self._log,
-            self._events,
             job.origins.is_first_party,
             is_debugged=lambda: self._is_debugged,
             take=lambda: self._begin().pauses,
@@ -87,7 +85,7 @@ class Worker:
             self._loaded = self._load()
         begin = self._begin()
         if begin.role == "app":
-            self._log.begin()
+            self._log.begin(self._events)
         return begin
 
     def _begin(self) -> Begin:
@@ -130,17 +128,17 @@ class Worker:
         """Import now, unless that has to wait for the event loop; the listening sockets."""
         if begin.in_loop:
             return None
-        self._checkpoints.begin(begin.pauses)
+        self._checkpoints.begin(begin.pauses, self._events)
         try:
             import_app(config, self._origins, in_loop=False)
         except BaseException:
             self._checkpoints.give_up()
             raise
-        self._imported(*self._checkpoints.end())
+        self._imported(*self._checkpoints.end(self._events))
         return take_sockets(self._link)
 
     def _imported(self, seconds: float = 0.0, obstacle: Obstacle | None = None) -> None:
-        self._log.imported()
+        self._log.imported(self._events)
         self._link.send(Imported(seconds, obstacle))
 
     def _fail(self, failure: Failure) -> None:
