@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,8 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # watchfiles looks for events this often, and takes a burst to be over after as long without any, in milliseconds.
-# Its default of 50 would be longer than a reload; 1 costs twice the CPU time of 2 while idle.
+# Its default of 50 would be longer than a reload; 1 costs twice the CPU time of 2, so only while somebody is at work.
 STEP_MS = 2
+BUSY_STEP_MS = 1
+# Somebody is at work for so long after the last event, in seconds.
+_BUSY_SECONDS = 60.0
 # A burst that does not end is reported in parts, in milliseconds.
 _BURST_MS = 100
 _POLL_DELAY_MS = 300
@@ -69,6 +73,7 @@ class Watcher:
         self._newest: threading.Event | None = None
         self._active: threading.Event | None = None
         self._changing = threading.Lock()
+        self._last_event = time.monotonic()
 
     def watch(self, folders: frozenset[str]) -> None:
         """Watch these folders instead of the former ones, which are watched until `Watching` arrives."""
@@ -96,7 +101,8 @@ class Watcher:
         with notify:
             # Without watchfiles' own stop event: when that is set, it drops what it has not told yet.
             while not stop.is_set():
-                self._report(notify.watch(_BURST_MS, STEP_MS, _LOOK_MS, None))
+                busy = time.monotonic() - self._last_event < _BUSY_SECONDS
+                self._report(notify.watch(_BURST_MS, BUSY_STEP_MS if busy else STEP_MS, _LOOK_MS, None))
             # What happened before the next watch began is known here only.
             self._report(notify.watch(_BURST_MS, STEP_MS, _LAST_MS, None))
 
@@ -132,6 +138,7 @@ class Watcher:
 
     def _report(self, changes: object) -> None:
         if isinstance(changes, set):
+            self._last_event = time.monotonic()
             self._post(Touched(frozenset(path for _, path in changes)))
 
     def _post(self, notice: Notice) -> None:

@@ -56,6 +56,7 @@ class Caller:
         """Live."""
         _enter(self._call.surroundings)
         _run(self._call, self._job.origins)  # a rehearsal: a forked process is slow where it first touches memory
+        self._checkpoints.take_stock()
         plan = self._take()
         try:
             answer = self._import(plan)

@@ -61,12 +61,15 @@ class Checkpoints:
         self._findings: tuple[str, ...] = ()
         _gate_imports(self._looks_for, log.flush)
 
+    def take_stock(self) -> None:
+        """What this process has now is not the project's. Before somebody waits: to look at oneself takes a while."""
+        self._auditor = PauseAuditor(lambda: self._ties.descriptors)
+        self._copies = PageCopies()
+
     def begin(self, plan: Pauses | None, events: AuditEvents) -> None:
         """The import begins; `None`: it will not pause."""
         if plan is None:
             return
-        self._auditor = PauseAuditor(lambda: self._ties.descriptors)
-        self._copies = PageCopies()
         self._culprits.listen(events)
         self._pacing = Pacing(plan, time.monotonic(), self._copies.seconds)
 
@@ -133,12 +136,13 @@ class Checkpoints:
         if offspring is None:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._ties.mask)
             pacing.paused(time.monotonic(), copied)
+            self._auditor.rebase()
         else:
             dispositions = ignore_signals()
             if not self._wait(offspring, place):
                 os._exit(0)
+            self._auditor.rebase()
             self._resume(pacing, dispositions)
-        self._auditor.rebase()
         self._copies.rebase()
 
     def _wait(self, offspring: Offspring, place: str) -> bool:

@@ -100,6 +100,7 @@ class Worker:
     def _load(self) -> tuple[uvicorn.Config, Callable[..., None]]:
         config, target = cloudpickle.loads(self._job.configure.payload)
         config.configure_logging()
+        self._checkpoints.take_stock()
         return config, target
 
     def _live(self, begin: Begin, config: uvicorn.Config, target: Callable[..., None]) -> None:
