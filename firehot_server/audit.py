@@ -65,7 +65,7 @@ class Snapshot:
             ours: descriptors that belong to this package.
         """
         return cls(
-            native_threads=_count_native_threads(),
+            native_threads=count_native_threads(),
             python_threads=tuple(t.name for t in threading.enumerate() if t is not threading.main_thread()),
             descriptors={fd: kind for fd, kind in _open_descriptors().items() if fd not in ours},
         )
@@ -185,7 +185,8 @@ def _added(before: Snapshot, after: Snapshot) -> list[str]:
     return added
 
 
-def _count_native_threads() -> int:
+def count_native_threads() -> int:
+    """Threads of this process, those that the interpreter does not know of included."""
     try:
         return len(os.listdir("/proc/self/task"))
     except OSError:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from dataclasses import dataclass
 
 from firehot_server import lifeline
+from firehot_server.audit import count_native_threads
 from firehot_server.channel import Channel
 from firehot_server.messages import IGNORED_SIGNALS
 from firehot_server.output import flush_output
@@ -50,7 +52,7 @@ class Ties:
         read_end, write_end = lifeline.create()
         flush_output()
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
-        pid = os.fork()
+        pid = _fork()
         if pid:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             ours.close()
@@ -63,3 +65,11 @@ class Ties:
         os.close(self._lifeline_fd)
         self.channel, self._lifeline_fd, self.mask = ours, read_end, mask
         return None
+
+
+def _fork() -> int:
+    """Where threads of native code run, Python 3.12 warns; what survives a fork was allowed by the audit."""
+    if count_native_threads() == 1:
+        return os.fork()
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        return os.fork()

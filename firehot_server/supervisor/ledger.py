@@ -34,7 +34,8 @@ class Ledger:
 
     def __init__(self, rules: ReloadRules, roots: Iterable[str]) -> None:
         self._rules = rules
-        self._worker = 0
+        self.worker = 0
+        """The one whose reads count."""
         self.imported = NEVER
         """What is at this position and behind was read when the import was over."""
         self._reads: dict[Key, Entry] = {}
@@ -80,7 +81,7 @@ class Ledger:
 
     def begin(self, worker: int, position: int = 0) -> None:
         """A new worker goes on from this position; only its reads count from now on."""
-        self._worker = worker
+        self.worker = worker
         for key in reversed([key for key, entry in self._reads.items() if entry.position >= position]):
             del self._reads[key]
         self._touched = set()
@@ -89,7 +90,7 @@ class Ledger:
 
     def read(self, worker: int, read: Read) -> Edit:
         """A worker has read something, or looked for it in vain; an edit, if it was touched since."""
-        if worker != self._worker:
+        if worker != self.worker:
             return Edit()
         key = (read.kind, read.path)
         former = self._reads.get(key)

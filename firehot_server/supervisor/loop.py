@@ -333,6 +333,10 @@ class Supervisor:
 
     def _paused(self, worker: WorkerProcess, message: Paused) -> None:
         """This process waits from now on; its copy is the worker."""
+        if worker.number != self._ledger.worker:  # it was given up: what it has read is no longer known
+            worker.cut()
+            close_descriptors(message)
+            return
         state = State(f"the checkpoint {message.place}", self._ledger.position)
         checkpoint = self._checkpoints.add(worker, state)
         checkpoint.workers.add(message.pid)
