@@ -93,9 +93,10 @@ class Checkpoints:
             checkpoint.forks.withdraw(first)
 
     def prepare(self) -> None:
-        """Fork a stand-by where the next edit will most likely rewind to."""
-        if self._favourite is not None:
-            self._favourite.forks.prepare()
+        """Fork a stand-by where the next edit will most likely rewind to: where the last one did."""
+        favourite = self._favourite or self.deepest
+        if favourite is not None:
+            favourite.forks.prepare()
 
     def retire_after(self, state: State) -> None:
         """Those behind this state are stale. Each ends when its last child has."""

@@ -306,8 +306,8 @@ class Supervisor:
     def _guess(self, changed: tuple[str, ...]) -> None:
         """Before the first import: what may be edited first?"""
         self._git = None
-        files = dict.fromkeys((*changed, *newest(self._preloads.files, time.time())))
-        names = [module_name(file, self._first_party_path()) for file in files if file in self._preloads.files]
+        files = (*changed, *newest(self._preloads.files, time.time()))
+        names = dict.fromkeys(module_name(file, self._first_party_path()) for file in files)
         self._prospects.likely = tuple(filter(None, names))
 
     def _checkpoint_lost(self, _orders: list[Order]) -> None:

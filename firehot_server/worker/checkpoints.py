@@ -89,6 +89,8 @@ class Checkpoints:
         pacing.advance(time.monotonic())
         if pacing.is_due_at_end:
             self._pause("at the end of the import")
+        elif self._findings:
+            self._findings = self._audit()  # what was open for a moment may be closed by now
         self._culprits.ignore(events)
         seconds, self._pacing = pacing.imported, None
         return seconds, self._obstacle()
@@ -125,8 +127,9 @@ class Checkpoints:
         """Wait here, unless this process is not fit to be copied; returns in copies that go on with the import."""
         pacing = self._pacing
         assert pacing is not None
-        self._findings = (*self._auditor.check(), *self._culprits.temporary_findings)
+        self._findings = self._audit()
         if self._findings or self._is_debugged():
+            pacing.refused()
             return
         self._culprits.acquit()
         self._log.flush()
@@ -144,6 +147,9 @@ class Checkpoints:
             self._auditor.rebase()
             self._resume(pacing, dispositions)
         self._copies.rebase()
+
+    def _audit(self) -> tuple[str, ...]:
+        return (*self._auditor.check(), *self._culprits.temporary_findings)
 
     def _wait(self, offspring: Offspring, place: str) -> bool:
         """Be a checkpoint until the supervisor is gone; True in a copy that is to go on."""

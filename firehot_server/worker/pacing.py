@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 # What a checkpoint is taken to cost, in seconds, until one was measured.
 _SECONDS: Final = 0.004
+# An audit that finds something is repeated after so much more import, and then after twice as much each time.
+_PATIENCE: Final = 0.02
 # Checkpoints at even spacing divide the import into so many parts.
 _PARTS: Final = 7
 
@@ -36,6 +38,9 @@ class Pacing:
     cost: float = 0.0
     """What all checkpoints have cost."""
     taken: int = 0
+    again: float = 0.0
+    """How much must be imported before the process is audited once more: it was not fit to be copied."""
+    patience: float = _PATIENCE
     copied: int = 0
     """Pages that were copied while the import went on, and which checkpoints therefore hold alone."""
 
@@ -53,7 +58,7 @@ class Pacing:
             edited: what is about to be read was edited lately; it pays off at the next edit of it.
             likely: an edit of it is likely.
         """
-        if self.taken >= self.plan.number or self.copied >= self.plan.pages:
+        if self.taken >= self.plan.number or self.copied >= self.plan.pages or self.imported < self.again:
             return False
         cost, whole = self._cost_of_one, self._whole(modules)
         if edited:
@@ -76,10 +81,16 @@ class Pacing:
         self.cost += now - self.now
         self.now = now
         self.since = 0.0
+        self.patience = _PATIENCE
         if self.taken:
             self.copied += copied
             self.cost += copied * self.copy_seconds
         self.taken += 1
+
+    def refused(self) -> None:
+        """The process was not fit to be copied. What it has open it may close soon, or never."""
+        self.again = self.imported + self.patience
+        self.patience *= 2
 
     def resume(self, plan: Pauses, now: float) -> None:
         """This process is a copy that goes on after a while, by another plan."""
