@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from . import cold, engine, reload
-from .apps import APPS
-from .check import Demand, cold_shortfalls, engine_shortfalls, reload_shortfalls
+from .catalogue import APPS, STARTED
+from .check import Demand, cold_shortfalls, engine_shortfalls, memory_shortfalls, reload_shortfalls
 from .environments import ROOT, SetupError, ensure, find_interpreter
 from .packages import PACKAGES
-from .report import ENGINE_FIGURES, as_json, cold_table, engine_json, engine_table, reload_table
+from .projects import lay_out
+from .report import COLD_REFERENCES, ENGINE_FIGURES, OURS, as_json, cold_table, engine_json, engine_table, reload_table
 from .servers import LIBRARIES, SERVERS
 from .settings import Settings
 
@@ -53,7 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scratch = Path(tempfile.mkdtemp(prefix="firehot-bench-")).resolve()
     try:
         settings = _settings(options, servers, libraries, environments, results, scratch)
+        _lay_out_projects(settings)
         return _run(options, settings, interpreter)
+    except SetupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     finally:
@@ -92,8 +97,16 @@ def _parser() -> argparse.ArgumentParser:
         help="how many times faster than a peer a reload has to be, with --check",
     )
     parser.add_argument(
+        "--max-waiting",
+        type=_demand((OURS,), APPS),
+        action="append",
+        default=[],
+        metavar=f"[APP:]{OURS}=MB",
+        help="how much private memory all waiting processes together may have after the edits, with --check",
+    )
+    parser.add_argument(
         "--max-cold",
-        type=_demand(SERVERS, APPS),
+        type=_demand({**SERVERS, **dict.fromkeys(COLD_REFERENCES)}, STARTED),
         action="append",
         default=[],
         metavar="[APP:]PEER=RATIO",
@@ -191,6 +204,12 @@ def _settings(
     )
 
 
+def _lay_out_projects(settings: Settings) -> None:
+    for app in settings.apps if settings.servers else ():
+        environment = settings.environment(settings.servers[0])
+        lay_out(app, environment, settings.project(app), settings.results / f"project-{app.name}.log")
+
+
 def _run(options: argparse.Namespace, settings: Settings, interpreter: Interpreter) -> int:
     machine = _machine(interpreter)
     report: dict[str, Any] = {"machine": machine} | {bench: [] for bench in options.benches}
@@ -244,15 +263,21 @@ def _reload(settings: Settings, options: argparse.Namespace) -> Iterator[_Sectio
     for app in settings.apps:
         rows = reload.measure(app, settings)
         yield _Section(
-            f"reload, {app.name}: ms from a save to the first answer by the new code",
+            f"reload, {app.name}: ms from a save to the first answer by the new code, asked for {app.path}",
             reload_table(rows),
             [as_json(row) for row in rows],
-            list(reload_shortfalls(app.name, rows, options.min_ratio)),
+            [
+                *reload_shortfalls(app.name, rows, options.min_ratio),
+                *memory_shortfalls(app.name, rows, options.max_waiting),
+            ],
         )
 
 
 def _cold(settings: Settings, options: argparse.Namespace) -> Iterator[_Section]:
     for app in settings.apps:
+        if not app.starts:
+            print(f"cold {app.name}: skipped, it starts as another app does", file=sys.stderr)
+            continue
         rows = cold.measure(app, settings)
         yield _Section(
             f"cold start, {app.name}: ms from the command to its first answer",

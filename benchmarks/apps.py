@@ -22,7 +22,12 @@ MARKER = f"VERSION = {FIRST_VERSION}  #"
 
 @dataclass(frozen=True)
 class App:
-    """An application: its files, where its ASGI object is, and which file the edits go to."""
+    """An application: its files, where its ASGI object is, and which file the edits go to.
+
+    Attributes:
+        commands: what makes the project in an empty folder, by an environment's scripts; `files` go on top of it.
+        starts: whether its cold starts are measured, too: not where another app differs by its edits alone.
+    """
 
     name: str
     requirements: tuple[str, ...]
@@ -30,9 +35,11 @@ class App:
     edited: str
     target: str = "app:app"
     path: str = "/version"
+    commands: tuple[tuple[str, ...], ...] = ()
+    starts: bool = True
 
     def write(self, folder: Path) -> None:
-        """Lay the application out in `folder`, at its first version."""
+        """Write its files into `folder`, at the first version."""
         for name, source in self.files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -324,10 +331,3 @@ async def summary(body: Amounts) -> dict[str, float]:
 """,
     },
 )
-
-APPS = {app.name: app for app in (SMALL, HEAVY, ORM)}
-
-
-def all_requirements() -> tuple[str, ...]:
-    """What any application needs. Every environment holds it all: picking an app never rebuilds one."""
-    return tuple(sorted({requirement for app in APPS.values() for requirement in app.requirements}))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .probe import await_answer
 from .report import OURS, ColdRow
-from .servers import START_DEADLINE, Launch, describe_failed_start, running
+from .servers import START_DEADLINE, WITHOUT_CHECKPOINTS, Launch, describe_failed_start, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,14 +33,14 @@ class _Variant:
 
     server: Server
     keeps_cache: bool
-    label: str
 
 
 def _variants(servers: tuple[Server, ...]) -> Iterator[_Variant]:
     for server in servers:
-        yield _Variant(server, keeps_cache=True, label=server.name)
-        if server.name == OURS:
-            yield _Variant(server, keeps_cache=False, label=f"{server.name} (empty cache)")
+        ours = (server, WITHOUT_CHECKPOINTS) if server.name == OURS else ()
+        yield from (_Variant(variant, keeps_cache) for keeps_cache in (True, False) for variant in ours)
+        if not ours:
+            yield _Variant(server, keeps_cache=True)
 
 
 def measure(app: App, settings: Settings) -> list[ColdRow]:
@@ -70,8 +70,10 @@ class _Session:
             user_cache=folder / "cache",
             log=settings.results / f"{name}.log",
         )
-        self.row = ColdRow(app.name, variant.label, settings.version(variant.server))
-        app.write(self._launch.folder)
+        self.row = ColdRow(
+            app.name, variant.server.name, settings.version(variant.server), empty_cache=not variant.keeps_cache
+        )
+        shutil.copytree(settings.project(app), self._launch.folder)
 
     def start(self, linger: float = 0.0, record: bool = True) -> None:
         """Start, wait for the first answer, stop."""
@@ -90,7 +92,7 @@ class _Session:
             self._progress(f"{self.row.milliseconds[-1]:.0f} ms")
 
     def _progress(self, text: str) -> None:
-        print(f"cold {self._app.name}: {self.row.server}: {text}", file=sys.stderr, flush=True)
+        print(f"cold {self._app.name}: {self.row.label}: {text}", file=sys.stderr, flush=True)
 
 
 def _empty(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import sys
 import time
 from contextlib import ExitStack
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from .apps import Edit
 from .probe import Probers, await_answer, conclude
-from .report import ReloadRow
+from .report import OURS, ReloadRow
 from .servers import START_DEADLINE, Launch, describe_failed_start, running
+from .waiting import examine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +36,9 @@ REST = (0.3, 0.6)
 GIVE_UP_AFTER = 3
 """Lost edits in a row after which a server is not asked any more: each one costs the whole deadline."""
 
+FORKING = 1.0
+"""Seconds after the last edit until the memory is read: what will wait for the next edit is there by then."""
+
 _SETTLING_ATTEMPTS = 6
 _SETTLING_DEADLINE = 5.0
 
@@ -51,6 +56,9 @@ def measure(app: App, settings: Settings) -> list[ReloadRow]:
             for session in _in_turn(sessions, number):
                 time.sleep(chance.uniform(*REST))
                 session.edit(Edit(number))
+        time.sleep(FORKING)
+        for session in sessions:
+            session.examine_memory()
     return [session.row for session in sessions]
 
 
@@ -71,7 +79,7 @@ class _Session:
         self._log = settings.results / f"reload-{app.name}-{server.name}.log"
         self.row = ReloadRow(app.name, server.name, settings.version(server))
         self.alive = True
-        app.write(self._folder)
+        shutil.copytree(settings.project(app), self._folder)
         launch = Launch(
             server,
             settings.environment(server),
@@ -99,6 +107,11 @@ class _Session:
         took = "LOST" if outcome.milliseconds is None else f"{outcome.milliseconds:.1f} ms"
         self._progress(f"edit {edit.number}: {took}")
         self._judge_health(edit)
+
+    def examine_memory(self) -> None:
+        """Write down what ours keeps waiting. Of what other servers' children do, nothing is known."""
+        if self.alive and self.row.server == OURS:
+            self.row.waiting = examine(self._server.process.pid, self._server.port)
 
     def _judge_health(self, edit: Edit) -> None:
         if self._server.has_ended():

@@ -11,10 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from .probe import Outcome
+    from .waiting import Waiting
 
 OURS = "firehot"
 REFERENCES = ("uvicorn", "uvicorn-hmr")
 """The peers to compare with: the one that is replaced, and the fastest."""
+
+COLD_REFERENCES = ("uvicorn", "firehot-no-checkpoints")
+"""The one that is replaced, and ours as it starts with nothing to do for later edits."""
 
 LIBRARY_OURS, LIBRARY_PEER = "ours", "firehot"
 
@@ -41,7 +45,10 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 @dataclass
 class ReloadRow:
-    """One server on one app. `first` is the edit after the start, kept apart from the `repeated` ones."""
+    """One server on one app. `first` is the edit after the start, kept apart from the `repeated` ones.
+
+    `waiting` is what was there after the last of them, where it is known.
+    """
 
     app: str
     server: str
@@ -49,6 +56,7 @@ class ReloadRow:
     first: Outcome | None = None
     repeated: list[Outcome] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    waiting: Waiting | None = None
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -95,6 +103,12 @@ class ColdRow:
     version: str
     milliseconds: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    empty_cache: bool = False
+
+    @property
+    def label(self) -> str:
+        """The server, and what it found."""
+        return f"{self.server} (empty cache)" if self.empty_cache else self.server
 
     @property
     def median(self) -> float | None:
@@ -121,7 +135,7 @@ def share_of_time(row: Row, reference: Row | None) -> float | None:
 
 def reload_table(rows: Sequence[ReloadRow]) -> str:
     """The table of one app's reloads, with the notes below it."""
-    header = ["server", "version", "edits", "first", "p50", "p95", "max", "failed", "stale", "lost"]
+    header = ["server", "version", "edits", "first", "p50", "p95", "max", "failed", "stale", "lost", "waiting MB"]
     header += [f"x {name}" for name in REFERENCES]
     return render(header, [_reload_cells(row, rows) for row in rows]) + _notes(rows)
 
@@ -145,27 +159,33 @@ def _reload_cells(row: ReloadRow, rows: Sequence[ReloadRow]) -> list[str]:
         str(row.failures.total()),
         str(row.stale),
         str(row.lost),
+        ABSENT if row.waiting is None else f"{_number(row.waiting.megabytes)} ({row.waiting.processes})",
         *(_ratio(times_faster(row, find(rows, name))) for name in REFERENCES),
     ]
 
 
 def cold_table(rows: Sequence[ColdRow]) -> str:
     """The table of one app's cold starts, with the notes below it."""
-    header = ["server", "version", "starts", "p50", "min", "max", "time / uvicorn's"]
+    header = ["server", "version", "starts", "p50", "min", "max", *(f"/ {name}" for name in COLD_REFERENCES)]
     return render(header, [_cold_cells(row, rows) for row in rows]) + _notes(rows)
 
 
 def _cold_cells(row: ColdRow, rows: Sequence[ColdRow]) -> list[str]:
     times = row.milliseconds
     return [
-        row.server,
+        row.label,
         row.version,
         str(len(times)),
         _number(row.median),
         _number(min(times, default=None)),
         _number(max(times, default=None)),
-        _ratio(share_of_time(row, find(rows, "uvicorn"))),
+        *(_ratio(share_of_time(row, counterpart(row, rows, name))) for name in COLD_REFERENCES),
     ]
+
+
+def counterpart(row: ColdRow, rows: Sequence[ColdRow], server: str) -> ColdRow | None:
+    """The row of this server that found what `row` found, if there are two of it."""
+    return find([other for other in rows if other.empty_cache == row.empty_cache], server) or find(rows, server)
 
 
 def find(rows: Iterable[_AnyRow], server: str) -> _AnyRow | None:
@@ -269,7 +289,7 @@ def _notes(rows: Sequence[Row]) -> str:
         if isinstance(row, ReloadRow) and row.failures:
             kinds = ", ".join(f"{count} {kind}" for kind, count in row.failures.most_common())
             lines.append(f"{row.server}: failed: {kinds}, of {row.requests} requests")
-        lines += [f"{row.server}: {note}" for note in row.notes]
+        lines += [f"{row.label if isinstance(row, ColdRow) else row.server}: {note}" for note in row.notes]
     return "".join(f"\n  {line}" for line in lines)
 
 

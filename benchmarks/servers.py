@@ -12,10 +12,10 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .apps import all_requirements
+from .catalogue import all_requirements
 from .environments import ROOT, Recipe
 from .packages import ADDED_REQUIREMENT
 
@@ -72,6 +72,13 @@ SERVERS = {
         ),
     )
 }
+
+WITHOUT_CHECKPOINTS = replace(
+    SERVERS["firehot"],
+    name="firehot-no-checkpoints",
+    command=(*SERVERS["firehot"].command, "--no-checkpoints"),
+)
+"""Ours, with nothing to do at its start that only pays at a later edit."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,7 @@ def running_command(
 
 def environment_variables(environment: Environment, user_cache: Path, inherited: Mapping[str, str]) -> dict[str, str]:
     """The user's variables, without those that would steer a server or its Python."""
-    foreign = ("PYTHON", "UVICORN_", "GRANIAN_", "FIREHOT", "VIRTUAL_ENV", "WEB_CONCURRENCY")
+    foreign = ("PYTHON", "UVICORN_", "GRANIAN_", "FIREHOT", "DJANGO_", "VIRTUAL_ENV", "WEB_CONCURRENCY")
     kept = {name: value for name, value in inherited.items() if not name.startswith(foreign)}
     return kept | {
         "PATH": os.pathsep.join([str(environment.scripts), inherited.get("PATH", os.defpath)]),

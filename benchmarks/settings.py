@@ -29,6 +29,10 @@ class Settings:
     results: Path
     scratch: Path
 
+    def project(self, app: App) -> Path:
+        """The app's project, to be copied for each server."""
+        return self.scratch / "projects" / app.name
+
     def environment(self, of: Server | Library) -> Environment:
         """The environment that a server or library runs in."""
         return self.environments[of.recipe.name]

@@ -1,10 +1,13 @@
 """The benchmarks' pure parts: percentiles, verdicts on answers, tables, and the generated applications."""
 
 import http.client
+import sys
+from pathlib import Path
 
 import pytest
 
-from benchmarks import apps, check, environments, probe, report, servers
+from benchmarks import apps, catalogue, check, environments, probe, projects, report, servers, waiting
+from benchmarks.__main__ import _parser
 from benchmarks.check import Demand
 from benchmarks.probe import Attempt, Outcome, Verdict
 
@@ -119,7 +122,7 @@ def test_the_table_compares_with_uvicorn_and_with_uvicorn_hmr():
     ).splitlines()
 
     assert cells(table[0])[-2:] == ["x uvicorn", "x uvicorn-hmr"]
-    assert cells(table[2]) == ["firehot", "1.0", "2/2", "100", *["20.0"] * 3, "0", "0", "0", "30.0", "4.00"]
+    assert cells(table[2]) == ["firehot", "1.0", "2/2", "100", *["20.0"] * 3, "0", "0", "0", "-", "30.0", "4.00"]
     assert cells(table[3])[-2:] == ["1.00", "0.13"]
     assert len({len(line) for line in table}) == 1
 
@@ -135,7 +138,7 @@ def test_a_lost_edit_shows_in_its_row_and_not_in_its_times():
     """Two of three were answered."""
     table = report.reload_table([reload_row("granian", 300.0, None, 500.0)]).splitlines()
 
-    assert cells(table[2]) == ["granian", "1.0", "2/3", "100", "400", "490", "500", "0", "0", "1", "-", "-"]
+    assert cells(table[2]) == ["granian", "1.0", "2/3", "100", "400", "490", "500", "0", "0", "1", "-", "-", "-"]
 
 
 def test_a_server_that_never_started_has_a_row_and_a_note():
@@ -164,7 +167,7 @@ def test_cold_starts_are_given_as_a_part_of_uvicorns_time():
 
     table = report.cold_table(rows).splitlines()
 
-    assert cells(table[2]) == ["firehot", "1.0", "1", "500", "500", "500", "1.25"]
+    assert cells(table[2]) == ["firehot", "1.0", "1", "500", "500", "500", "1.25", "-"]
 
 
 def test_figures_for_the_file_hold_every_edit_and_the_median():
@@ -196,7 +199,7 @@ def test_a_demand_names_a_peer_and_maybe_an_app(text, demand):
 @pytest.mark.parametrize("text", ["uvicorn", "=5", ":uvicorn=5", "uvicorn=fast"])
 def test_a_demand_that_makes_no_sense_is_refused(text):
     """argparse shows the ValueError as a usage error."""
-    with pytest.raises(ValueError, match=r"name=RATIO|convert"):
+    with pytest.raises(ValueError, match=r"name=LIMIT|convert"):
         Demand.parse(text)
 
 
@@ -230,7 +233,7 @@ def test_cold_starts_are_checked_with_and_without_a_cache():
     """Both rows are firehot's."""
     rows = [
         report.ColdRow("small", "firehot", "1", [440.0]),
-        report.ColdRow("small", "firehot (empty cache)", "1", [500.0]),
+        report.ColdRow("small", "firehot", "1", [500.0], empty_cache=True),
         report.ColdRow("small", "uvicorn", "1", [400.0]),
     ]
 
@@ -239,7 +242,81 @@ def test_cold_starts_are_checked_with_and_without_a_cache():
     assert shortfalls == ["cold small: firehot (empty cache): 1.25 of uvicorn's time, wanted 1.15"]
 
 
-@pytest.mark.parametrize("app", apps.APPS.values(), ids=lambda app: app.name)
+def test_a_start_is_compared_with_one_that_found_the_same():
+    """An empty cache costs time with and without checkpoints."""
+    rows = [
+        report.ColdRow("small", "firehot", "1", [440.0]),
+        report.ColdRow("small", "firehot-no-checkpoints", "1", [400.0]),
+        report.ColdRow("small", "firehot", "1", [600.0], empty_cache=True),
+        report.ColdRow("small", "firehot-no-checkpoints", "1", [500.0], empty_cache=True),
+    ]
+
+    table = report.cold_table(rows).splitlines()
+    shortfalls = list(check.cold_shortfalls("small", rows, [Demand(None, "firehot-no-checkpoints", 1.15)]))
+
+    assert [cells(line)[-1] for line in table[2:]] == ["1.10", "1.00", "1.20", "1.00"]
+    assert shortfalls == ["cold small: firehot (empty cache): 1.20 of firehot-no-checkpoints's time, wanted 1.15"]
+
+
+@pytest.mark.parametrize(
+    ("memory", "expected"),
+    [
+        (waiting.Waiting(12, 255.0), []),
+        (waiting.Waiting(12, 257.0), ["reload small: 257.00 MB wait, wanted 256"]),
+        (None, ["reload small: unknown MB wait, wanted 256"]),
+    ],
+)
+def test_what_waits_may_take_so_much_memory(memory, expected):
+    """All of it together."""
+    row = reload_row("firehot", 20.0)
+    row.waiting = memory
+
+    assert list(check.memory_shortfalls("small", [row], [Demand(None, "firehot", 256.0)])) == expected
+
+
+def test_the_table_shows_the_memory_and_the_number_of_what_waits():
+    """Of ours; of other servers nothing is known."""
+    row = reload_row("firehot", 20.0)
+    row.waiting = waiting.Waiting(12, 83.25)
+
+    lines = report.reload_table([row, reload_row("uvicorn", 600.0)]).splitlines()
+
+    assert [cells(line)[10] for line in (lines[0], *lines[2:])] == ["waiting MB", "83.2 (12)", "-"]
+
+
+def process(proc, pid, children=(), private=None, socket=None):
+    """A process in a made-up /proc."""
+    task = proc / str(pid) / "task" / str(pid)
+    task.mkdir(parents=True)
+    (task / "children").write_text("".join(f"{child} " for child in children))
+    (proc / str(pid) / "fd").mkdir()
+    if socket is not None:
+        (proc / str(pid) / "fd" / "7").symlink_to(f"socket:[{socket}]")
+    if private is not None:
+        lines = ["Pss: 999 kB", *(f"Private_{kind}: {size} kB" for kind, size in private.items())]
+        (proc / str(pid) / "smaps_rollup").write_text("\n".join(lines))
+
+
+def test_what_waits_is_all_below_a_server_that_does_not_listen(tmp_path):
+    """Grandchildren too; neither the server itself, nor the worker, nor what has just ended."""
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "tcp").write_text(
+        "  sl  local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode\n"
+        "   0: 0100007F:1F90 00000000:0000 0A 0:0 00:0 0 1000 0 4242 1 0 100 0 0 10 0\n"
+        "   1: 0100007F:1F90 0100007F:ABCD 01 0:0 00:0 0 1000 0 4343 1 0 100 0 0 10 0\n"
+    )
+    process(tmp_path, 1, children=[2], private={"Dirty": 9999}, socket=4242)
+    process(tmp_path, 2, children=[3, 4, 5], private={"Clean": 512, "Dirty": 512})
+    process(tmp_path, 3, private={"Clean": 0, "Dirty": 2048}, socket=4343)
+    process(tmp_path, 4, private={"Dirty": 9999}, socket=4242)
+    process(tmp_path, 5)
+
+    assert waiting.examine(1, 8080, tmp_path) == waiting.Waiting(2, 3.0)
+    assert waiting.examine(1, 8081, tmp_path) is None
+    assert waiting.examine(1, 8080, tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("app", catalogue.APPS.values(), ids=lambda app: app.name)
 def test_an_app_is_written_whole_and_each_file_is_python(app, tmp_path):
     """Nothing is missing, and the edited file is among them."""
     app.write(tmp_path)
@@ -249,7 +326,7 @@ def test_an_app_is_written_whole_and_each_file_is_python(app, tmp_path):
     assert f"VERSION = {apps.FIRST_VERSION} " in (tmp_path / app.edited).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("app", apps.APPS.values(), ids=lambda app: app.name)
+@pytest.mark.parametrize("app", catalogue.APPS.values(), ids=lambda app: app.name)
 def test_each_edit_changes_the_version_and_only_every_other_one_the_size(app, tmp_path):
     """Same size within the same second is what fools bytecode caches."""
     app.write(tmp_path)
@@ -265,7 +342,75 @@ def test_each_edit_changes_the_version_and_only_every_other_one_the_size(app, tm
         compile(after, app.edited, "exec")
         before = after
 
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(app.files)
+    assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()} == set(app.files)
+
+
+HERE = environments.Environment(Path(sys.prefix), environments.Interpreter(Path(sys.executable), (3, 13, 0)), {})
+
+
+def made(code):
+    """A one-file app on top of what this code makes."""
+    return apps.App("made", (), {"own.py": "OWN = 1\n"}, "own.py", commands=(("python", "-c", code),))
+
+
+def test_a_project_is_what_its_commands_make_and_its_files_on_top(tmp_path):
+    """The commands run in the project's folder, and come first."""
+    code = "from pathlib import Path; Path('own.py').touch(); Path('db.sqlite3').touch()"
+
+    projects.lay_out(made(code), HERE, tmp_path / "project", tmp_path / "log")
+
+    assert sorted(path.name for path in (tmp_path / "project").iterdir()) == ["db.sqlite3", "own.py"]
+    assert (tmp_path / "project" / "own.py").read_text() == "OWN = 1\n"
+
+
+def test_a_command_that_fails_says_where_its_output_is(tmp_path):
+    """Before anything is measured."""
+    with pytest.raises(environments.SetupError, match=r"status 3.*its output is in .*log"):
+        projects.lay_out(made("print('why'); raise SystemExit(3)"), HERE, tmp_path / "project", tmp_path / "log")
+
+    assert (tmp_path / "log").read_text() == "why\n"
+
+
+def test_the_large_apps_differ_in_what_is_edited_and_what_is_asked():
+    """The start of one of them stands for all."""
+    large = {name: app for name, app in catalogue.APPS.items() if name.startswith("large-")}
+
+    assert {name: (app.edited, app.path) for name, app in large.items()} == {
+        "large-leaf": ("routers/item_149.py", "/items/149/version"),
+        "large-leaf-ready": ("routers/item_149.py", "/ready"),
+        "large-middle": ("routers/item_075.py", "/items/075/version"),
+        "large-middle-ready": ("routers/item_075.py", "/ready"),
+        "large-model": ("models/item_001.py", "/items/001/version"),
+        "large-model-ready": ("models/item_001.py", "/ready"),
+    }
+    assert {frozenset(app.files) for app in large.values()} == {frozenset(large["large-leaf"].files)}
+    assert [name for name, app in large.items() if app.starts] == ["large-leaf"]
+
+
+def test_the_command_line_takes_demands_on_what_is_measured():
+    """Ours without checkpoints is only started, and only some apps are."""
+    arguments = ["--max-cold", "large-leaf:firehot-no-checkpoints=1.1", "--max-waiting", "firehot=256"]
+
+    options = _parser().parse_args(arguments)
+
+    assert options.max_cold == [Demand("large-leaf", "firehot-no-checkpoints", 1.1)]
+    assert options.max_waiting == [Demand(None, "firehot", 256.0)]
+
+
+@pytest.mark.parametrize(
+    ("option", "demand"),
+    [
+        ("--max-cold", "large-leaf-ready:uvicorn=1"),
+        ("--min-ratio", "firehot-no-checkpoints=1"),
+        ("--max-waiting", "uvicorn=1"),
+    ],
+)
+def test_a_demand_on_what_is_never_measured_is_refused(option, demand, capsys):
+    """It could not fail."""
+    with pytest.raises(SystemExit):
+        _parser().parse_args([option, demand])
+
+    assert f"{option}: unknown: " in capsys.readouterr().err
 
 
 def test_an_atomic_edit_replaces_the_file_and_another_one_keeps_it(tmp_path):
