@@ -8,7 +8,7 @@ from firehot_server.logs import logger
 from firehot_server.supervisor.preloads import Preloads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from firehot_server.config import Settings
     from firehot_server.supervisor.memory import Memory
@@ -43,13 +43,17 @@ class PackagePreloads(Preloads):
     def batches(self) -> Iterator[tuple[str, ...]]:
         yield self.wanted(self.requested_by)
 
-    def reject(self, module: str, reason: str) -> None:
-        self.failures[module] = reason
-        super().reject(module, reason)
+    def reject_all(self, reasons: Iterable[tuple[str, str]]) -> None:
+        found = dict(reasons)
+        self.failures.update(found)
+        super().reject_all(found.items())
 
     def tell(self, module: str, reason: str) -> None:
         if module not in self.failures or not self.is_strict:
             logger.warning("Not preloaded: %s. Each exec imports it again.", self.describe(module, reason))
+
+    def settled(self) -> None:
+        """All has been said: it is raised, or was a warning."""
 
     def describe(self, module: str, reason: str) -> str:
         """A failure with the place of the import."""

@@ -31,6 +31,8 @@ class AppPreloads(Preloads):
         super().__init__(settings, memory, path)
         self._config = config
         self._origins = origins
+        self._untold: dict[str, dict[str, str]] = {}
+        """Top-level package → module → why it is not preloaded; not said yet."""
         self.files: tuple[str, ...] = ()
         """The project's files that static imports of the app reach."""
 
@@ -49,7 +51,20 @@ class AppPreloads(Preloads):
         return self.wanted([*found, *self._memory.learned])
 
     def tell(self, module: str, reason: str) -> None:
-        logger.info("Not preloaded: %s (%s). Each reload imports it again.", module, reason)
+        self._untold.setdefault(module.partition(".")[0], {})[module] = reason
+
+    def settled(self) -> None:
+        """One line for each package: of a large one that needs settings, hundreds of modules may be left out."""
+        for package, reasons in self._untold.items():
+            module, reason = next(iter(reasons.items()))
+            if len(reasons) == 1:
+                logger.info("Not preloaded: %s (%s). Each reload imports it again.", module, reason)
+                continue
+            what = f"{len(reasons)} modules of {package}, {module} the first"
+            logger.info("Not preloaded: %s (%s). Each reload imports them again.", what, reason)
+            for module, reason in reasons.items():
+                logger.debug("Not preloaded: %s (%s)", module, reason)
+        self._untold.clear()
 
     def learn(self, modules: Iterable[str]) -> tuple[str, ...]:
         """Remember what a worker had to import itself; what of it is worth adding to the template now."""

@@ -83,6 +83,9 @@ _EXIT_REPORT_SECONDS = 1.0
 # A fork makes both sides copy memory for a while: leave the first requests of a new worker in peace, in seconds.
 _STANDBY_SECONDS = 0.1
 
+# An import of the app that takes less is no reason to go on without what the template has learned, in seconds.
+_SHORT_IMPORT_SECONDS = 0.2
+
 # Some time after a reload, when nobody waits for anything, checkpoints are weighed.
 _MEMORY_SECONDS = 2.0
 
@@ -173,6 +176,7 @@ class Supervisor:
             emit=self._feed,
             on_exited=self._child_exited,
             set_deadline=lambda seconds: self._set_alarm("preload", seconds),
+            on_extended=self._template_extended,
         )
 
     def run(self) -> int:
@@ -255,6 +259,11 @@ class Supervisor:
         self._ledger.template_starts([] if env_file is None else [os.path.abspath(env_file)])
         self._templates.start(self._configure(), self._settings.environment)
         self._prospects.files = len(self._preloads.files)
+
+    def _template_extended(self) -> None:
+        """Checkpoints of the former one lack what was added. Where the import is short, they are not worth that."""
+        if (self._prospects.seconds or 0.0) < _SHORT_IMPORT_SECONDS:
+            self._checkpoints.retire_after(TEMPLATE)
 
     def _configure(self) -> Configure:
         return Configure(

@@ -41,6 +41,10 @@ class Preloads(abc.ABC):
     def tell(self, module: str, reason: str) -> None:
         """Say that a module is not preloaded, and what that costs."""
 
+    @abc.abstractmethod
+    def settled(self) -> None:
+        """A template is ready: nothing more is found out for now. Say what has not been said yet."""
+
     def packages(self) -> list[str]:
         """The top-level third-party packages that are preloaded, for people."""
         names = dict.fromkeys(name.partition(".")[0] for name in self.wanted(self._memory.static))
@@ -48,8 +52,13 @@ class Preloads(abc.ABC):
 
     def reject(self, module: str, reason: str) -> None:
         """Leave this module out from now on, and say so once."""
-        self._memory.rejected[module] = (reason, self._stamp(module))
-        self._announce(module, reason)
+        self.reject_all([(module, reason)])
+
+    def reject_all(self, reasons: Iterable[tuple[str, str]]) -> None:
+        """The same of several, each with its reason."""
+        for module, reason in reasons:
+            self._memory.rejected[module] = (reason, self._stamp(module))
+            self._announce(module, reason)
         self._save()
 
     def _announce(self, module: str, reason: str) -> None:

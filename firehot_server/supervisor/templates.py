@@ -63,6 +63,7 @@ class Templates:
         emit: takes `TemplateReady` and `TemplateLost`.
         on_exited: takes the `Exited` of a template's child.
         set_deadline: (re)starts the preload deadline; None stops it.
+        on_extended: called when a template with additions has taken over.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Templates:
         emit: Callable[[ev.Event], None],
         on_exited: Callable[[Exited], None],
         set_deadline: Callable[[float | None], None],
+        on_extended: Callable[[], None] = lambda: None,
     ) -> None:
         self._switchboard = switchboard
         self._preloads = preloads
@@ -86,6 +88,7 @@ class Templates:
         self._emit = emit
         self._on_exited = on_exited
         self._set_deadline = set_deadline
+        self._on_extended = on_extended
         self._first: TemplateProcess | None = first
         self._base: TemplateProcess | None = None
         self._extension: TemplateProcess | None = None
@@ -243,8 +246,7 @@ class Templates:
     def _judge(self, modules: int, names: frozenset[str]) -> None:
         self._progress.clear()
         self._attempts = 0
-        for skipped in self._skipped:
-            self._preloads.reject(skipped.module, skipped.reason)
+        self._preloads.reject_all((skipped.module, skipped.reason) for skipped in self._skipped)
         if any(skipped.lasting for skipped in self._skipped):
             self._discard_base()
             self._spawn()
@@ -253,6 +255,7 @@ class Templates:
         self.names = names
         assert self._base is not None
         self._fork_from(self._base)
+        self._preloads.settled()
         took = (time.monotonic() - self._started) * 1000
         self._logger.info("Preloaded %s modules in %s ms%s", f"{modules:,}", f"{took:,.0f}", self._highlights())
         self._emit(ev.TemplateReady())
@@ -273,8 +276,7 @@ class Templates:
         self._attach(extension)
 
     def _extension_is_ready(self, template: TemplateProcess, message: Preloaded) -> None:
-        for skipped in message.skipped:
-            self._preloads.reject(skipped.module, skipped.reason)
+        self._preloads.reject_all((skipped.module, skipped.reason) for skipped in message.skipped)
         if any(skipped.lasting or not self._policy.is_partial for skipped in message.skipped):
             self._give_extension_up(template, [skipped.module for skipped in message.skipped])
             return
@@ -286,8 +288,10 @@ class Templates:
         self._extension = template
         self._logger.debug("The template now holds %s modules", message.modules)
         self.names |= message.names
+        self._preloads.settled()
         self._fork_from(template)
         self.prepare()
+        self._on_extended()
         self._extend()
 
     def _give_extension_up(self, template: TemplateProcess, modules: list[str]) -> None:

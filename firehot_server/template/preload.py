@@ -8,6 +8,7 @@ from importlib.machinery import ModuleSpec
 from typing import TYPE_CHECKING
 
 from firehot_server.audit import Auditor
+from firehot_server.discovery.locate import with_parents
 from firehot_server.messages import Preloading, Skipped
 from firehot_server.template.guard import ImportGuard
 
@@ -31,13 +32,26 @@ def preload(
     """
     wanted = tuple(modules)
     auditor = Auditor()
-    skipped = []
+    skipped: list[Skipped] = []
+    failed: dict[str, str] = {}
+    """Package → why it cannot be imported, and so nothing in it."""
     with ImportGuard(is_first_party) as guard:
         for number, name in enumerate(wanted, start=1):
-            if name not in sys.modules:
-                announce(Preloading(name, number, len(wanted)))
-                skipped += _preload_one(name, auditor, guard)
+            if name in sys.modules:
+                continue
+            if package := next((parent for parent in with_parents(name) if parent in failed), None):
+                skipped.append(Skipped(name, failed[package], lasting=False))
+                continue
+            announce(Preloading(name, number, len(wanted)))
+            found = _preload_one(name, auditor, guard)
+            skipped += found
+            failed.update((_failed_package(each.module), each.reason) for each in found)
     return tuple(skipped)
+
+
+def _failed_package(name: str) -> str:
+    """The package whose own import has failed, or the module itself."""
+    return next((parent for parent in with_parents(name) if parent not in sys.modules), name)
 
 
 def _preload_one(name: str, auditor: Auditor, guard: ImportGuard) -> list[Skipped]:
@@ -51,7 +65,10 @@ def _preload_one(name: str, auditor: Auditor, guard: ImportGuard) -> list[Skippe
         # Even if it made do without: a cold start would have given it the module.
         return [Skipped(name, f"it imports project code ({project[0]})", lasting=bool(new))]
     if error:
-        return [Skipped(name, error, lasting=_left_traces(name, new))]
+        lasting = _left_traces(name, new)
+        if lasting:
+            _forget_package(name, new)
+        return [Skipped(name, error, lasting=lasting)]
     return []
 
 

@@ -224,11 +224,27 @@ def test_a_rejection_is_announced_once(place, log):
     preloads = place.preloads()
     preloads.reject("numpy", REASON)
     app_modules(preloads)
+    preloads.settled()
     preloads.reject("numpy", REASON)
+    preloads.settled()
     assert log.text.count("Not preloaded: numpy (it left a thread running (poll))") == 1
 
-    app_modules(place.preloads())
+    again = place.preloads()
+    app_modules(again)
+    again.settled()
     assert log.text.count("Not preloaded: numpy") == 2
+
+
+def test_rejections_of_one_package_are_one_line(place, log):
+    """Hundreds of modules of a package that needs settings; each by itself only at level debug."""
+    preloads = place.preloads()
+    preloads.reject_all([("shop.a", "no settings"), ("shop.b", "no settings"), ("numpy", REASON)])
+    preloads.settled()
+    lines = [record.message for record in log.records if record.levelname == "INFO"]
+    assert lines == [
+        "Not preloaded: 2 modules of shop, shop.a the first (no settings). Each reload imports them again.",
+        f"Not preloaded: numpy ({REASON}). Each reload imports it again.",
+    ]
 
 
 def test_a_cache_folder_that_cannot_be_written(place, log):
