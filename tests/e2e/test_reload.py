@@ -17,7 +17,7 @@ def test_an_edit_is_served(serve, project):
     server = serve()
     assert server.text() == "one"
     project.say("two")
-    line = server.wait_log(r"Reloaded in [\d,]+ ms: service\.py changed \(generation 2\)")
+    line = server.wait_log(r"Reloaded in [\d,]+ ms: service\.py changed, from .+ \(generation 2\)")
     assert line
     assert server.text() == "two"
 
@@ -71,7 +71,7 @@ def test_an_included_file_always_reloads(serve, project):
     project.write("config/names.yaml", "a: 1\n")
     server = serve("--reload-include", "*.yaml")
     project.write("config/names.yaml", "a: 2\n")
-    server.wait_log(r"Reloaded in .* config/names\.yaml changed \(generation 2\)")
+    server.wait_log(r"Reloaded in .* config/names\.yaml changed, from .+ \(generation 2\)")
 
 
 def test_an_excluded_file_never_reloads(serve, project):
@@ -79,7 +79,7 @@ def test_an_excluded_file_never_reloads(serve, project):
     server = serve("--reload-exclude", "service.py")
     project.say("two")
     project.write("app.py", project.folder.joinpath("app.py").read_text() + "\n")
-    server.wait_log(r"app\.py changed \(generation 2\)")
+    server.wait_log(r"app\.py changed, from the template \(generation 2\)")
     assert "service.py changed" not in server.log
     assert server.text() == "two"
 
@@ -91,7 +91,7 @@ def test_reload_dir_limits_what_reloads(serve, project):
     server = serve("--reload-dir", "inner")
     project.write("app.py", project.folder.joinpath("app.py").read_text() + "\n")
     project.write("inner/part.py", "X = 2\n")
-    server.wait_log(r"inner/part\.py changed \(generation 2\)")
+    server.wait_log(r"inner/part\.py changed, from the template \(generation 2\)")
     assert "app.py changed" not in server.log
     assert server.text() == "2"
 
@@ -101,7 +101,7 @@ def test_reload_delay_waits_for_quiet(serve, project):
     server = serve("--reload-delay", "0.3")
     project.say("two")
     project.write("app.py", project.folder.joinpath("app.py").read_text() + "\n")
-    server.wait_log(r"app\.py changed, service\.py changed \(generation 2\)")
+    server.wait_log(r"app\.py changed, service\.py changed, from the template \(generation 2\)")
     assert server.text() == "two"
 
 
@@ -114,7 +114,7 @@ def test_a_module_added_removed_and_renamed(serve, project):
     server = serve()
     assert server.text() == "without"
     project.write("extra.py", "TEXT = 'with'\n")
-    server.wait_log(r"extra\.py added \(generation 2\)")
+    server.wait_log(r"extra\.py added, from the template \(generation 2\)")
     assert server.text() == "with"
     (project.folder / "extra.py").rename(project.folder / "other.py")
     server.wait_log(r"extra\.py removed.* \(generation 3\)")
@@ -177,7 +177,7 @@ def test_sighup_reloads_now(serve):
     """SIGHUP is a reload by hand."""
     server = serve()
     server.send(signal.SIGHUP)
-    server.wait_log(r"Reloaded in .*: SIGHUP \(generation 2\)")
+    server.wait_log(r"Reloaded in .*: SIGHUP, from the template \(generation 2\)")
 
 
 def test_a_broken_env_file_is_a_failure_and_heals(serve, project):
@@ -336,7 +336,7 @@ def test_data_files_that_the_app_reads_at_import(serve, project):
     server = serve()
     assert server.text() == "green none"
     project.write("config.json", '{"colour": "blue"}')
-    server.wait_log(r"Reloaded in [\d,]+ ms: config\.json changed \(generation 2\)")
+    server.wait_log(r"Reloaded in [\d,]+ ms: config\.json changed, from .+ \(generation 2\)")
     assert server.text() == "blue none"
     project.write("local.txt", "mine")
     server.wait_generation(3)

@@ -27,9 +27,13 @@ from firehot_server.messages import (
     Forked,
     Handoff,
     Hold,
+    Imported,
+    Obstacle,
+    Pauses,
     Preload,
     Preloaded,
     Read,
+    Reads,
     Returned,
     Serve,
     Skipped,
@@ -90,8 +94,10 @@ def pump(sender, receiver):
         Preload(("numpy", "pandas")),
         Preloaded((Skipped("grpc", "it left a thread running", lasting=True),), 512),
         Begin(3, role="failure", failure=sentence_only("SyntaxError", "Mend it."), in_loop=True),
+        Begin(4, pauses=Pauses(edited=frozenset({"shop.views", "/project/a.yaml"}), at_end=True, seconds=0.5)),
+        Imported(0.5, Obstacle("it left a socket open", "/project/app.py", 3, 0.25)),
         Exited(1234, 9),
-        Read("/project/app.py", b"\x01\x02\x03\x04\x05\x06\x07\x08"),
+        Reads((Read("lookup", "/project/app", b".py"), Read("module", "/project/app.py", b"\x01\x02\x03\xff", "app"))),
         Failed(sentence_only("The app crashed", "")),
         Hold(),
         Drain(2.5, handoff=False),
@@ -121,14 +127,14 @@ def test_a_frame_in_pieces_is_one_message(ends):
     """A message is received when its last byte has come, not before."""
     ours, theirs = ends
     source, copy = Channel.pair()
-    source.send(Read("/a.py", b"12345678"))
+    source.send(Exited(1, 0))
     with socket.socket(fileno=copy.detach()) as tap, socket.socket(fileno=ours.detach()) as out:
         frame = tap.recv(4096)
         for byte in frame[:-1]:
             out.send(bytes([byte]))
             assert theirs.receive_available() == []
         out.send(frame[-1:])
-        assert theirs.receive_available() == [Read("/a.py", b"12345678")]
+        assert theirs.receive_available() == [Exited(1, 0)]
     source.close()
 
 
@@ -545,7 +551,14 @@ def test_bulk_arrives_as_it_was(ends, size):
     """Between other messages, in order, whatever its size."""
     one, other = ends
     data = os.urandom(size)
-    sent = [Hold(), Returned(data), Read("a.py", b"digest"), Returned(data[::-1]), Returned(b""), Hold()]
+    sent = [
+        Hold(),
+        Returned(data),
+        Reads((Read("module", "a.py", b"digest"),)),
+        Returned(data[::-1]),
+        Returned(b""),
+        Hold(),
+    ]
     for message in sent:
         one.send(message)
     received = []
@@ -581,7 +594,7 @@ def test_bulk_with_descriptors(ends, descriptor):
     inode = os.fstat(fd).st_ino
     data = os.urandom(400_000)
     surroundings = Surroundings("/", {}, ())
-    one.send(Call(surroundings, (1,), (fd,), data))
+    one.send(Call(surroundings, standard=(1,), streams=(fd,), payload=data))
     received = []
     while not received:
         one.flush()

@@ -1,5 +1,6 @@
 """What a worker reads as data while it imports the app. In forked children, since an audit hook is for ever."""
 
+import glob
 import io
 import os
 import tempfile
@@ -21,25 +22,52 @@ def project(tmp_path):
     return folder
 
 
-def noted(project, *steps):
-    """What is announced while these run in the project's folder."""
+class Reader:
+    """A process that imports an app in the project's folder, and what is announced of it."""
 
-    def run():
-        os.chdir(project)
-        notes = []
-        reads = DataReads(
+    def __init__(self, project):
+        self._project = project
+        self._events = AuditEvents()
+        self.notes = []
+        self.before = []
+        self._reads = DataReads(
             lambda path: not path.startswith("/installed"),
             str(project),
             str(project / "cache"),
-            lambda path, digest: notes.append((os.path.relpath(path, project), digest and data_digest_of(path))),
-            lambda path: notes.append((os.path.relpath(path, project), "written")),
+            lambda path: self.before.append((self._short(path), [name for name, _ in self.notes])),
+            lambda read: self.notes.append((self._short(read.path), read.digest)),
+            lambda path: self.notes.append((self._short(path), "written")),
         )
-        AuditEvents().on("open", reads.opened)
+        self._reads.listen(self._events)
+
+    def _short(self, path):
+        return os.path.relpath(path, self._project)
+
+    def imported(self):
+        self._reads.imported(self._events)
+
+    @property
+    def heard_events(self):
+        """The audit events for which somebody listens."""
+        return set(self._events._handlers)
+
+
+def reader_after(project, *steps):
+    """What a reader (but for its process) is after these ran in the project's folder."""
+
+    def run():
+        os.chdir(project)
+        reader = Reader(project)
         for step in steps:
-            step(reads)
-        return notes
+            step(reader)
+        return reader.notes, reader.before, reader.heard_events
 
     return in_fork(run)
+
+
+def noted(project, *steps):
+    """What is announced while these run in the project's folder."""
+    return reader_after(project, *steps)[0]
 
 
 def digest(path):
@@ -107,7 +135,7 @@ def test_what_is_read_later_does_not_count(project):
     assert noted(
         project,
         lambda _: Path("state.json").read_text(),
-        lambda reads: reads.imported(),
+        lambda reader: reader.imported(),
         lambda _: Path("config.yaml").read_text(),
         lambda _: Path("config.yaml").write_text("x"),
         lambda _: Path("state.json").write_text("x"),
@@ -128,6 +156,136 @@ def test_modules_are_announced_elsewhere(project):
     assert noted(project, imported) == []
     notes = noted(project, lambda _: exec(Path("local_settings.py").read_text()))
     assert [name for name, _ in notes] == ["local_settings.py"]
+
+
+# -- folders
+
+
+def make(project, *names):
+    for name in names:
+        path = project / "data" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+
+
+@pytest.mark.parametrize(
+    "list_it",
+    [
+        lambda: os.listdir("data"),
+        lambda: os.listdir(b"data"),
+        lambda: os.scandir("data").close(),
+        lambda: list(Path("data").iterdir()),
+        lambda: list(Path("data").glob("*.txt")),
+        lambda: list(os.walk("data")),
+        lambda: glob.glob("data/*"),
+        lambda: os.listdir("../project/data/"),
+    ],
+)
+def test_every_way_of_listing(project, list_it):
+    """With path and names, once."""
+    make(project, "b.txt", "a.txt")
+    assert noted(project, lambda _: list_it(), lambda _: list_it()) == [("data", b"a.txt\0b.txt")]
+
+
+def test_the_working_directory(project):
+    """Has no name in the event."""
+    assert noted(project, lambda _: os.listdir()) == [(".", b"config.yaml")]
+
+
+def test_a_folder_that_is_not_there(project):
+    """It was to be listed; what is in it is announced when it is there."""
+    assert noted(project, lambda _: _quietly(lambda: os.listdir("data"))) == [("data", None)]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        lambda _: os.listdir("/proc/self/fd"),
+        lambda _: _quietly(lambda: os.listdir("/installed")),
+        lambda _: os.listdir(tempfile.gettempdir()),
+        lambda _: _quietly(lambda: os.listdir("cache/bytecode")),
+        lambda _: os.listdir(os.open(".", os.O_RDONLY)),
+    ],
+)
+def test_folders_that_do_not_count(project, step):
+    """Those of the system, of what is installed, of temporary files, our own; and those without a name."""
+    notes = noted(project, step)
+    assert [digest for _, digest in notes if digest and b"config.yaml" in digest] == []
+    assert {name for name, _ in notes} <= {"."}  # opened, as a file
+
+
+def test_a_folder_that_is_listed_later_does_not_count(project):
+    """The app will list it again."""
+    make(project, "a.txt")
+    assert noted(project, lambda reader: reader.imported(), lambda _: os.listdir("data")) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (lambda: Path("data/new.txt").write_text("x"), "new.txt"),
+        (lambda: os.mkdir("data/new"), "new"),
+        (lambda: os.remove("data/a.txt"), "a.txt"),
+        (lambda: os.unlink("data/a.txt"), "a.txt"),
+        (lambda: os.rename("config.yaml", "data/moved.yaml"), "moved.yaml"),
+        (lambda: os.rename("data/a.txt", "a.txt"), "a.txt"),
+        (lambda: os.replace("config.yaml", "data/a.txt"), "a.txt"),
+        (lambda: (os.mkdir("data/b"), os.rmdir("data/b")), "b"),
+        (lambda: os.symlink("a.txt", "data/link"), "link"),
+        (lambda: os.link("data/a.txt", "data/link"), "link"),
+    ],
+)
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_folder_that_the_app_changes_itself(project, change, name, is_late):
+    """It is told, also when the app is imported: its own files must not reload it."""
+    make(project, "a.txt")
+    late = [lambda reader: reader.imported()] if is_late else []
+    notes = noted(project, lambda _: os.listdir("data"), *late, lambda _: change())
+    assert notes == [("data", b"a.txt"), (f"data/{name}", "written")]
+
+
+def test_a_folder_that_was_not_listed(project):
+    """What the app changes in it is nobody's business."""
+    make(project, "a.txt")
+    assert noted(project, lambda _: os.remove("data/a.txt"), lambda _: os.mkdir("data/b")) == []
+
+
+# -- before it happens
+
+
+def test_it_is_asked_before_anything_is_announced(project):
+    """A process that waits there has not read it: once for each file and folder."""
+    make(project, "a.txt")
+    _, before, _ = reader_after(
+        project,
+        lambda _: Path("config.yaml").read_text(),
+        lambda _: Path("config.yaml").read_text(),
+        lambda _: os.listdir("data"),
+        lambda _: os.listdir("data"),
+        lambda _: Path("data/b.txt").write_text("x"),
+        lambda reader: reader.imported(),
+        lambda _: Path("data/a.txt").read_text(),
+    )
+    assert before == [("config.yaml", []), ("data", ["config.yaml"])]
+
+
+# -- what it costs afterwards
+
+
+@pytest.mark.parametrize(
+    ("step", "events"),
+    [
+        (lambda: None, set()),
+        (lambda: Path("config.yaml").read_text(), {"open"}),
+        (lambda: os.listdir("."), {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir"}),
+    ],
+)
+def test_what_is_heard_when_the_app_is_imported(project, step, events):
+    """No more than is needed to tell that it writes what it has read."""
+    _, _, heard = reader_after(project, lambda _: step(), lambda reader: reader.imported())
+    assert events <= heard
+    assert heard & {"os.listdir", "os.scandir"} == set()
+    assert events or not heard
 
 
 def _quietly(function):

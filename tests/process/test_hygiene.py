@@ -164,7 +164,7 @@ def test_what_appeared_in_a_folder_is_found(tmp_path):
         os.utime(tmp_path, ns=(former.st_atime_ns, former.st_mtime_ns))
         with pytest.raises(ImportError):
             importlib.import_module("after")  # this test's premise: the listing is remembered
-        hygiene.forget_folders()
+        hygiene.forget_files()
         return importlib.import_module("after").__name__
 
     assert in_fork(run) == "after"
@@ -179,7 +179,7 @@ def test_a_folder_that_appeared_on_the_path_is_found(tmp_path):
             importlib.import_module("nowhere_at_all")
         (tmp_path / "later").mkdir()
         (tmp_path / "later" / "after.py").write_text("")
-        hygiene.forget_folders()
+        hygiene.forget_files()
         return importlib.import_module("after").__name__
 
     assert in_fork(run) == "after"
@@ -191,7 +191,7 @@ def test_a_foreign_finder_is_left_alone(tmp_path):
     def run():
         sys.path_importer_cache["/somewhere"] = object()
         sys.path_importer_cache["/nowhere"] = None
-        hygiene.forget_folders()
+        hygiene.forget_files()
 
     in_fork(run)
 

@@ -7,7 +7,18 @@ import sys
 
 import pytest
 
-from firehot_server.messages import Extend, Extended, Fork, Forked, Imported, Preload, Preloaded, Preloading, Read
+from firehot_server.messages import (
+    Extend,
+    Extended,
+    Fork,
+    Forked,
+    Imported,
+    Preload,
+    Preloaded,
+    Preloading,
+    Read,
+    Reads,
+)
 from tests.support import processes
 from tests.support.waiting import until
 
@@ -36,8 +47,9 @@ def test_a_worker_waits_until_it_is_told_to_begin(world, template):
     assert not world.has("ran")
     path = world.write("app.py", world.note("ran", "2") + "app = None\n")
     worker.begin()
-    assert worker.hear() == Read(str(path), read_digest(path))
-    assert isinstance(worker.hear(), Imported)
+    reads, message = worker.read_on()
+    assert [read for read in reads if read.kind == "module"] == [Read("module", str(path), read_digest(path), "app")]
+    assert isinstance(message, Imported)
     assert world.read("ran") == 2
 
 
@@ -50,8 +62,9 @@ def test_a_module_that_appears_after_the_fork_is_found(world, template):
     world.install("fresh_library.py", "VALUE = 6\n")
     world.write("app.py", "import package.fresh, fresh_library\n" + world.note("values", "1") + "app = None\n")
     worker.begin()
-    messages = [worker.hear() for _ in range(4)]
-    assert [type(message) for message in messages] == [Read, Read, Read, Imported]
+    reads, message = worker.read_on()
+    assert [read.module for read in reads if read.kind == "module"] == ["app", "package", "package.fresh"]
+    assert isinstance(message, Imported)
     assert world.has("values")
 
 
@@ -91,7 +104,7 @@ def test_a_worker_is_ended_by_its_lifeline(world, template):
     world.write("app.py", "while True: pass\n")
     worker = template.fork()
     worker.begin()
-    assert isinstance(worker.hear(), Read)
+    assert isinstance(worker.hear(), Reads)
     worker.cut()
     assert template.exit_code(worker.pid) in CUT
 
@@ -214,7 +227,9 @@ def test_a_worker_survives_its_template(world, template):
     template.cut()
     assert template.wait() == -signal.SIGKILL
     worker.begin()
-    assert [type(worker.hear()) for _ in range(2)] == [Read, Imported]
+    reads, message = worker.read_on()
+    assert [read.module for read in reads if read.kind == "module"] == ["app"]
+    assert isinstance(message, Imported)
 
 
 def test_a_stopped_template_answers_when_it_goes_on(template):

@@ -8,6 +8,7 @@ from uvicorn import Config
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 from firehot_server.fingerprint import digest_of
+from firehot_server.messages import Read
 from firehot_server.supervisor import watcher as watcher_module
 from firehot_server.supervisor.ledger import Ledger
 from firehot_server.supervisor.rules import ReloadRules
@@ -448,7 +449,7 @@ def test_a_save_just_before_the_folders_change_reaches_the_ledger(recorder, monk
     path.write_text("0")
     ledger = Ledger(ReloadRules(Config("app:app", reload=True, reload_dirs=[str(folder)])), [str(folder)])
     ledger.begin(1)
-    ledger.read(1, str(path), digest_of(str(path)))
+    ledger.read(1, Read("module", str(path), digest_of(str(path))))
     edits = []
 
     def feed():

@@ -22,6 +22,7 @@ from firehot_server.messages import (
     Preload,
     Preloaded,
     Preloading,
+    Reads,
 )
 from firehot_server.supervisor.processes import spawn_template
 from tests.support import processes
@@ -75,17 +76,31 @@ class Worker:
         self.channel = Channel.from_descriptor(message.channel[0])
         self.lifeline = message.lifeline[0]
 
-    def begin(self, generation=1):
-        """Tell it to import the app."""
-        self.channel.send(Begin(generation))
+    def begin(self, generation=1, pauses=None):
+        """Tell it to import the app, or to go on with that; and where to leave checkpoints."""
+        self.channel.send(Begin(generation, pauses=pauses))
 
     def hear(self):
         """Its next message."""
         return self.channel.receive(SECONDS)
 
+    def read_on(self):
+        """What it reads, and the first message that is about something else."""
+        reads = []
+        while isinstance(message := self.hear(), Reads):
+            reads += message.reads
+        return reads, message
+
     def hear_all(self):
         """Every message up to the end of its channel."""
         return _hear_all(self.channel)
+
+    def fork(self):
+        """Where this waits as a checkpoint: fork a copy that goes on when it is told to."""
+        self.channel.send(Fork())
+        while not isinstance(message := self.hear(), Forked):
+            assert isinstance(message, Exited)
+        return Worker(message)
 
     def cut(self):
         if self.lifeline >= 0:

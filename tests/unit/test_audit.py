@@ -1,5 +1,7 @@
 """What an import left behind that forbids a fork."""
 
+import os
+
 import pytest
 
 from firehot_server.audit import Snapshot, findings
@@ -71,3 +73,33 @@ def test_threads_that_survive_a_fork(allowed, expected):
 def test_an_allowance_is_for_native_threads_only():
     """A thread of Python is not made by such a pool."""
     assert findings(CLEAN, snapshot("poll"), allowed_threads=8) == ("it left a thread running (poll)",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "in_template", "in_import"),
+    [
+        ("a file for appending", (), ()),
+        ("a file for reading", (), ("it left a file for reading open",)),
+        ("a file for writing", ("it left a file for writing open",), ("it left a file for writing open",)),
+        ("a socket", ("it left a socket open",), ("it left a socket open",)),
+    ],
+)
+def test_files_that_copies_may_share(kind, in_template, in_import):
+    """Appending for ever; reading, once it is over: in the middle of an import somebody may yet read on."""
+    after = snapshot(fd5=kind)
+
+    assert findings(CLEAN, after, allowed_threads=0) == in_template
+    assert findings(CLEAN, after, allowed_threads=0, harmless=frozenset({"a file for appending"})) == in_import
+
+
+def test_descriptors_of_this_package():
+    """They are no finding, and closing them is none either."""
+    read_end, write_end = os.pipe()
+    try:
+        seen, unseen = Snapshot.take(), Snapshot.take((read_end, write_end))
+    finally:
+        os.close(read_end)
+        os.close(write_end)
+
+    assert {read_end, write_end} <= seen.descriptors.keys()
+    assert not {read_end, write_end} & unseen.descriptors.keys()

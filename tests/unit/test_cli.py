@@ -17,7 +17,7 @@ from firehot_server.config import Settings
 UVICORN = importlib.import_module("uvicorn.main").main
 THEIRS = {parameter.name: parameter for parameter in UVICORN.params}
 OURS = {parameter.name: parameter for parameter in cli.command.params}
-ADDED = {"startup_timeout", "preload_timeout", "no_preload"}
+ADDED = {"startup_timeout", "preload_timeout", "no_preload", "no_checkpoints"}
 
 
 @pytest.fixture
@@ -132,11 +132,13 @@ def test_our_options_become_settings(called, tmp_path):
     """And are not passed on."""
     (tmp_path / "env").touch()
     arguments = ["--startup-timeout", "3", "--preload-timeout", "1.5", "--no-preload", "a", "--no-preload", "b.c"]
+    arguments.append("--no-checkpoints")
     assert run("app:app", "--reload", *arguments, "--env-file", f"{tmp_path}/env").exit_code == 0
     settings, options = called
 
     assert (settings.startup_timeout, settings.preload_timeout) == (3.0, 1.5)
     assert settings.no_preload == ("a", "b.c")
+    assert settings.checkpoints is False
     assert Path(settings.env_file) == tmp_path / "env"
     assert options["reload"] is True
     assert Path(options["env_file"]) == tmp_path / "env"
@@ -149,6 +151,8 @@ def test_our_options_become_settings(called, tmp_path):
         ("FIREHOT_STARTUP_TIMEOUT", "3", "startup_timeout", 3.0),
         ("FIREHOT_PRELOAD_TIMEOUT", "4", "preload_timeout", 4.0),
         ("FIREHOT_NO_PRELOAD", "a b.c", "no_preload", ("a", "b.c")),
+        ("FIREHOT_NO_CHECKPOINTS", "1", "checkpoints", False),
+        ("FIREHOT_NO_CHECKPOINTS", "0", "checkpoints", True),
     ],
 )
 def test_our_environment_variables(called, variable, value, name, expected):

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "firehot_server"
 PROCESSES = ("supervisor", "template", "worker")
+SHARED = ("messages", "channel", "lifeline", "errors", "ties", "waiting", "audit", "fingerprint", "output", "location")
 FRAMEWORKS = ("django", "flask", "starlette", "fastapi", "integrations", "firehot_django", "firehot_flask")
 
 
@@ -90,6 +91,17 @@ def ours(*names):
     return [f"firehot_server.{name}" for name in names]
 
 
+def reached_from(*names):
+    """The modules of firehot_server that are imported with these."""
+    reached, pending = set(), set(names)
+    while pending:
+        name = pending.pop()
+        reached.add(name)
+        found = [each for each in IMPORTS if each.importer == name and not each.is_for_types]
+        pending |= {module for module in MODULES if any(is_within(each.imported, module) for each in found)} - reached
+    return reached
+
+
 @pytest.mark.parametrize("name", ["discovery", "failure"])
 def test_it_stands_alone(name):
     """It knows nothing else of this package, not even types."""
@@ -123,10 +135,25 @@ def test_the_engine_knows_neither_worker_nor_template():
     assert offending(imports_by("engine", "environment"), *ours("worker", "template")) == []
 
 
-@pytest.mark.parametrize("name", ["messages", "channel", "lifeline", "errors"])
+@pytest.mark.parametrize("name", SHARED)
 def test_what_the_processes_share_needs_none_of_them(name):
-    """Every process imports it."""
-    assert offending(imports_by(name, run_time_only=True), *ours(*PROCESSES)) == []
+    """More than one process imports it."""
+    assert offending(imports_by(name, run_time_only=True), *ours(*PROCESSES, "engine")) == []
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_what_the_processes_share_is_shared(name):
+    """What only one of them uses belongs to that one."""
+    users = {user for user in (*PROCESSES, "engine") if offending(imports_by(user), *ours(name))}
+
+    assert len(users) > 1
+
+
+def test_a_template_and_its_copies_wait_without_a_server():
+    """The library's processes fork as well: what waits and forks is for both."""
+    reached = reached_from("firehot_server.waiting", "firehot_server.ties", "firehot_server.audit")
+
+    assert not {name for name in reached if is_within(name, *ours(*PROCESSES, "engine", "environment"))}
 
 
 def test_the_engine_knows_no_framework():
@@ -136,14 +163,10 @@ def test_the_engine_knows_no_framework():
 
 def test_the_library_needs_no_server():
     """Neither to import it nor to run a function: a web server would be in every process."""
-    reached, pending = set(), {"firehot_server.environment", "firehot_server.worker.calling"}
-    pending.add("firehot_server.template.process")
-    while pending:
-        name = pending.pop()
-        reached.add(name)
-        found = [each for each in IMPORTS if each.importer == name and not each.is_for_types]
-        assert offending(found, "uvicorn", "watchfiles", "click") == []
-        pending |= {module for module in MODULES if any(is_within(each.imported, module) for each in found)} - reached
+    reached = reached_from(*ours("environment", "worker.calling", "template.process"))
+    found = [each for each in IMPORTS if each.importer in reached and not each.is_for_types]
+
+    assert offending(found, "uvicorn", "watchfiles", "click") == []
     assert "firehot_server.supervisor.templates" in reached
 
 
@@ -154,9 +177,10 @@ def test_tests_are_not_part_of_it():
 
 def test_every_rule_is_about_something_that_exists():
     """A folder that was renamed would satisfy all of them."""
-    for name in ("discovery", "failure", "engine", "messages", "channel", "lifeline", *PROCESSES):
+    for name in ("discovery", "failure", "engine", *PROCESSES):
         assert imports_by(name), name
-    assert (PACKAGE / "errors.py").exists()
+    for name in SHARED:
+        assert (PACKAGE / f"{name}.py").exists(), name
 
 
 @pytest.mark.parametrize(

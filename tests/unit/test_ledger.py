@@ -6,9 +6,11 @@ import os
 import pytest
 from uvicorn import Config
 
-from firehot_server.fingerprint import data_digest_of, digest_of
+from firehot_server.fingerprint import data_digest_of, digest_of, listing_of, lookup_digest_of
+from firehot_server.messages import Read
 from firehot_server.supervisor.edits import Edit
 from firehot_server.supervisor.ledger import Ledger
+from firehot_server.supervisor.plan import INTERPRETER, NEVER, TEMPLATE
 from firehot_server.supervisor.rules import ReloadRules
 
 
@@ -32,11 +34,19 @@ class Project:
 
     def read(self, name, worker=1):
         """A worker reads a file as it is now."""
-        return self.ledger.read(worker, self.path(name), digest_of(self.path(name)))
+        return self.ledger.read(worker, Read("module", self.path(name), digest_of(self.path(name))))
 
-    def read_data(self, name):
+    def read_data(self, name, worker=1):
         """A worker reads a file that is no module, while it imports the app."""
-        return self.ledger.read(1, self.path(name), data_digest_of(self.path(name)), is_data=True)
+        return self.ledger.read(worker, Read("data", self.path(name), data_digest_of(self.path(name))))
+
+    def look(self, name, worker=1):
+        """A worker's import looks for a module in a folder: `routes/users` for `users` in `routes`."""
+        return self.ledger.read(worker, Read("lookup", self.path(name), lookup_digest_of(self.path(name))))
+
+    def list(self, name="", worker=1):
+        """A worker lists a folder while it imports the app."""
+        return self.ledger.read(worker, Read("listing", self.path(name), listing_of(self.path(name))))
 
     def touch(self, *names):
         """The watcher has seen something of these."""
@@ -46,9 +56,11 @@ class Project:
         """The watcher follows what the ledger wants."""
         return self.ledger.watching(self.ledger.wanted_folders())
 
-    def edit(self, **names):
-        """The expected edit, by names."""
-        return Edit(**{kind: tuple(map(self.path, files)) for kind, files in names.items()})
+    def edit(self, position=None, **names):
+        """The expected edit, by names; where it changes something, that is what was read first, unless said."""
+        files = {kind: tuple(map(self.path, names)) for kind, names in names.items()}
+        edit = Edit(**files)
+        return Edit(**files, position=(0 if edit else NEVER) if position is None else position)
 
 
 @pytest.fixture
@@ -103,11 +115,54 @@ def test_a_file_that_nothing_has_read(project):
 
 
 def test_a_file_that_is_new(project):
-    """A module that appears may be what an import was looking for."""
+    """Nothing has looked for it, so it makes no difference."""
     project.write("helpers.py", "")
 
-    assert project.touch("helpers.py") == project.edit(added=["helpers.py"])
-    assert not project.touch("helpers.py")
+    assert project.touch("helpers.py") == project.edit(idle=["helpers.py"])
+
+
+@pytest.mark.parametrize("name", ["helpers.py", "helpers/__init__.py", "helpers.so", "helpers.abi3.so"])
+def test_a_file_that_is_new_where_an_import_had_looked(project, name):
+    """The same import would find it now."""
+    project.look("helpers")
+    project.write(name, "")
+
+    assert project.touch(name) == project.edit(added=[name])
+
+
+@pytest.mark.parametrize("name", ["helpers.txt", "helpers.py.txt", "routes/helpers.py", "helper.py"])
+def test_a_file_that_is_new_where_no_import_would_find_it(project, name):
+    """It has the name of a module that was looked for, or its place, but not both."""
+    project.look("helpers")
+    project.write(name, "")
+
+    assert not project.touch(name)
+
+
+def test_a_folder_that_is_new_where_an_import_had_looked(project):
+    """A namespace package is found without any file in it."""
+    project.look("plugins")
+    (project.root / "plugins").mkdir()
+
+    assert project.touch("plugins") == project.edit(added=["plugins"])
+
+
+def test_a_module_that_becomes_a_package(project):
+    """The package comes first from now on, though the module is still what it was."""
+    project.look("app")
+    project.read("app.py")
+    project.write("app/__init__.py", "")
+
+    assert project.touch("app", "app/__init__.py") == project.edit(changed=["app", "app/__init__.py"])
+
+
+def test_a_module_that_is_found_as_it_was(project):
+    """The look finds what it found, whatever is beside it."""
+    project.look("app")
+    project.write("app.txt", "")
+    project.write("app.pyi", "")
+
+    assert not project.touch("app.txt", "app.pyi", "app.py")
 
 
 def test_a_file_that_was_read_and_removed(project):
@@ -124,6 +179,7 @@ def test_a_file_that_was_removed_and_came_back(project):
     os.remove(project.path("app.py"))
     project.touch("app.py")
     project.ledger.begin(2)
+    project.look("app", worker=2)
     project.write("app.py", "one")
 
     assert project.touch("app.py") == project.edit(added=["app.py"])
@@ -135,7 +191,8 @@ def test_an_unread_file_that_was_removed_and_came_back(project):
     project.touch("helpers.py")
     os.remove(project.path("helpers.py"))
     project.touch("helpers.py")
-    project.ledger.begin(2)  # it fails: no module named helpers
+    project.ledger.begin(2)
+    project.look("helpers", worker=2)  # it fails: no module named helpers
     project.write("helpers.py", "")
 
     assert project.touch("helpers.py") == project.edit(added=["helpers.py"])
@@ -157,7 +214,7 @@ def test_a_file_that_the_rules_leave_out(root):
     project.read("app.py")
     project.write("app.py", "two")
 
-    assert project.touch("app.py") == Edit()
+    assert project.touch("app.py") == Edit(silent=0)
 
 
 # -- which worker counts
@@ -187,7 +244,7 @@ def test_a_file_saved_while_the_worker_was_reading_it(project):
     project.write("app.py", "two")
     assert not project.touch("app.py")
 
-    assert project.ledger.read(1, project.path("app.py"), digest) == project.edit(changed=["app.py"])
+    assert project.ledger.read(1, Read("module", project.path("app.py"), digest)) == project.edit(changed=["app.py"])
 
 
 def test_a_file_touched_and_then_read_as_it_is(project):
@@ -204,47 +261,351 @@ def test_a_touch_counts_for_the_present_worker_only(project):
     project.ledger.begin(2)
     project.write("app.py", "two")
 
-    assert project.ledger.read(2, project.path("app.py"), b"something else") == Edit()
+    assert project.ledger.read(2, Read("module", project.path("app.py"), b"something else")) == Edit()
+
+
+def test_a_file_that_appears_just_before_the_news_that_it_was_looked_for(project):
+    """The hint came first; the difference shows when both are there."""
+    project.write("helpers.py", "")
+    assert not project.touch("helpers.py")
+
+    looked = Read("lookup", project.path("helpers"), b"")
+    assert project.ledger.read(1, looked) == project.edit(added=["helpers.py"])
+
+
+# -- where in the log
+
+
+NAMES = ["a.py", "b.py", "c.py", "d.py"]
+
+
+@pytest.fixture
+def four(project):
+    """Four modules, read one after the other."""
+    for name in NAMES:
+        project.write(name, "one")
+        project.read(name)
+    return project
+
+
+@pytest.mark.parametrize(("name", "position"), [("a.py", 0), ("b.py", 1), ("c.py", 2), ("d.py", 3)])
+def test_the_position_of_an_edit(four, name, position):
+    """How much was read before the file that changed."""
+    assert four.ledger.position == 4
+    four.write(name, "two")
+
+    assert four.touch(name) == four.edit(changed=[name], position=position)
+
+
+def test_the_position_of_an_edit_of_several_files(four):
+    """That of the one which was read first."""
+    four.write("d.py", "two")
+    four.write("b.py", "two")
+
+    assert four.touch("d.py", "b.py") == four.edit(changed=["b.py", "d.py"], position=1)
+
+
+def test_what_is_read_twice_keeps_its_first_position(four):
+    """Whoever waits since then has read it."""
+    four.read("b.py")
+
+    assert four.ledger.position == 4
+    four.write("b.py", "two")
+    assert four.touch("b.py").position == 1
+
+
+@pytest.mark.parametrize("position", range(5))
+def test_a_worker_that_goes_on_from_a_position(four, position):
+    """What was read before still counts, in its place; what was read later is forgotten."""
+    four.ledger.begin(2, position)
+
+    assert four.ledger.position == position
+    for index, name in enumerate(NAMES):
+        four.write(name, "two")
+        assert four.touch(name) == (
+            four.edit(changed=[name], position=index) if index < position else four.edit(idle=[name])
+        )
+
+
+def test_what_a_worker_reads_that_goes_on_from_a_position(four):
+    """It is counted from there on."""
+    four.ledger.begin(2, 1)
+    four.read("d.py", worker=2)
+    four.write("d.py", "two")
+
+    assert four.touch("d.py") == four.edit(changed=["d.py"], position=1)
+
+
+def test_a_worker_begins_with_nothing_unless_a_position_is_said(four):
+    """It goes on from the template."""
+    four.ledger.begin(2)
+
+    assert four.ledger.position == TEMPLATE.position
+
+
+def test_an_older_worker_does_not_move_the_position(four):
+    """What it reads is not in the log of the one that goes on."""
+    four.ledger.begin(2, 2)
+    four.read("app.py", worker=1)
+
+    assert four.ledger.position == 2
+
+
+def test_the_name_of_a_module(project):
+    """By which it was imported, also when it is not read any more; a file that is no module has none."""
+    path = project.path("app.py")
+    project.ledger.read(1, Read("module", path, digest_of(path), "app"))
+    project.ledger.begin(2)
+
+    assert project.ledger.module_of(path) == "app"
+    assert project.ledger.module_of(project.path("app.txt")) == ""
+
+
+# -- what changed without being a reason to reload
+
+
+def test_there_is_no_doubt_at_first(four):
+    """The log says what is there."""
+    assert four.ledger.doubt == NEVER
+
+
+@pytest.fixture
+def excluding(root):
+    """Four modules, of which the third is excluded by the user."""
+    project = Project(root, reload_excludes=["c.py"])
+    for name in NAMES:
+        project.write(name, "one")
+        project.read(name)
+    return project
+
+
+def test_doubt_begins_where_an_excluded_file_was_read(excluding):
+    """Whoever has read the old content would not be what a cold start is now."""
+    excluding.write("c.py", "two")
+
+    assert not excluding.touch("c.py")
+    assert excluding.ledger.doubt == 2
+
+
+@pytest.mark.parametrize(("position", "doubt"), [(0, NEVER), (2, NEVER), (3, 2), (4, 2)])
+def test_doubt_ends_when_the_file_is_read_again(excluding, position, doubt):
+    """By a worker that goes on from a state before it."""
+    excluding.write("c.py", "two")
+    excluding.touch("c.py")
+    excluding.ledger.begin(2, position)
+
+    assert excluding.ledger.doubt == doubt
+
+
+def test_doubt_about_a_data_file_that_the_app_has_written_itself(project):
+    """It does not reload, but what was made of the former content is no longer right."""
+    project.read("app.py")
+    project.write("state.json", "one")
+    project.read_data("state.json")
+    project.ledger.written(project.path("state.json"))
+    assert project.ledger.doubt == NEVER
+    project.write("state.json", "two")
+
+    assert not project.touch("state.json")
+    assert project.ledger.doubt == 1
+
+
+def test_doubt_about_a_folder_in_which_the_app_has_made_a_file_itself(project):
+    """The same of what it has listed."""
+    (project.root / "uploads").mkdir()
+    project.read("app.py")
+    project.list("uploads")
+    project.write("uploads/one.txt", "")
+    project.ledger.written(project.path("uploads/one.txt"))
+
+    assert not project.touch("uploads/one.txt")
+    assert project.ledger.doubt == 1
+
+
+# -- folders that were listed
+
+
+def test_a_folder_that_was_listed(project):
+    """A new name in it, or one less, may be what makes the difference."""
+    (project.root / "data").mkdir()
+    project.list("data")
+    project.write("data/one.txt", "")
+    assert project.touch("data/one.txt") == project.edit(added=["data/one.txt"])
+
+    project.ledger.begin(2)
+    project.list("data", worker=2)
+    os.remove(project.path("data/one.txt"))
+    assert project.touch("data/one.txt") == project.edit(removed=["data/one.txt"])
+
+
+@pytest.mark.parametrize("name", ["__pycache__/x.pyc", ".one.txt.swp", "one.txt~", "4913", "one.txt.tmp", ".hidden"])
+def test_a_name_that_comes_and_goes(project, name):
+    """Bytecode and what editors leave for a moment are no part of a listing."""
+    project.write("data/one.txt", "")
+    project.list("data")
+    project.write(f"data/{name}", "")
+
+    assert not project.touch(f"data/{name}", f"data/{name.partition('/')[0]}")
+
+
+def test_the_content_of_a_file_in_a_listed_folder(project):
+    """Is no part of it."""
+    project.write("data/one.txt", "one")
+    project.list("data")
+    project.write("data/one.txt", "two")
+
+    assert not project.touch("data/one.txt")
+
+
+@pytest.mark.parametrize("name", ["data/own.txt", "data/own"])
+def test_a_file_that_the_app_makes_in_a_folder_that_it_lists(project, name):
+    """Does not count; one that somebody else makes beside it does."""
+    (project.root / "data").mkdir()
+    project.list("data")
+    project.ledger.written(project.path(name))
+    project.write(name, "")
+    assert not project.touch(name)
+
+    project.write("data/other.txt", "")
+    assert project.touch("data/other.txt") == project.edit(added=["data/other.txt"])
+
+
+def test_a_file_that_the_app_removes_from_a_folder_that_it_lists(project):
+    """Does not count."""
+    project.write("data/old.txt", "")
+    project.list("data")
+    project.ledger.written(project.path("data/old.txt"))
+    os.remove(project.path("data/old.txt"))
+
+    assert not project.touch("data/old.txt")
+
+
+def test_a_listed_folder_that_was_removed(project):
+    """The next start will miss it."""
+    (project.root / "data").mkdir()
+    project.list("data")
+    (project.root / "data").rmdir()
+
+    assert project.touch("data") == project.edit(removed=["data"])
+
+
+def test_a_folder_that_was_to_be_listed_and_appears(project):
+    """It was missing; now there is something to list."""
+    project.list("data")
+    (project.root / "data").mkdir()
+
+    assert project.touch("data") == project.edit(added=["data"])
 
 
 # -- what the template has read
 
 
 def test_a_file_of_the_template(project):
-    """The .env file counts though it is no Python file, and the plan can tell where it was read."""
-    path = project.write(".env", "A=1")
-    project.ledger.template_read(path)
+    """The .env file counts though it is no Python file, and needs a new interpreter."""
+    project.ledger.template_starts([project.write(".env", "A=1")])
     project.write(".env", "A=2")
 
-    assert project.touch(".env") == project.edit(changed=[".env"])
-    assert project.ledger.template_reads == {path}
+    assert project.touch(".env") == project.edit(changed=[".env"], position=INTERPRETER.position)
 
 
 def test_the_reads_of_the_template_outlive_its_workers(project):
     """Each worker depends on them."""
-    project.ledger.template_read(project.write(".env", "A=1"))
+    project.ledger.template_starts([project.write(".env", "A=1")])
     project.ledger.begin(2)
     project.write(".env", "A=2")
 
-    assert project.touch(".env")
+    assert project.touch(".env").position == INTERPRETER.position
+
+
+def test_the_next_template_has_read_the_present_content(project):
+    """So what had changed before it was started is of no consequence."""
+    project.ledger.template_starts([project.write(".env", "A=1")])
+    project.write(".env", "A=2")
+    project.ledger.template_starts([project.path(".env")])
+
+    assert not project.touch(".env")
 
 
 def test_a_file_of_the_template_that_comes_later(project):
     """It was missing at the start; when it appears, that is an edit."""
-    project.ledger.template_read(project.path(".env"))
+    project.ledger.template_starts([project.path(".env")])
     project.write(".env", "A=1")
 
-    assert project.touch(".env") == project.edit(added=[".env"])
+    assert project.touch(".env") == project.edit(added=[".env"], position=INTERPRETER.position)
 
 
 def test_a_file_of_the_template_that_is_still_missing(project):
     """That it is not there is what the template has read, and no edit."""
-    project.ledger.template_read(project.path("config/.env"))
+    project.ledger.template_starts([project.path("config/.env")])
     (project.root / "config").mkdir()
 
     assert not project.touch("config")
     assert not project.watch()
     assert not project.touch("config/.env")
+
+
+def test_a_file_of_the_template_counts_whatever_the_rules_say(root):
+    """They are about the app's files."""
+    project = Project(root, reload_excludes=[".env"])
+    project.ledger.template_starts([project.write(".env", "A=1")])
+    project.write(".env", "A=2")
+
+    assert project.touch(".env").position == INTERPRETER.position
+
+
+# -- names that the template has taken from elsewhere
+
+
+@pytest.mark.parametrize("name", ["yaml.py", "yaml/__init__.py", "yaml.so"])
+def test_a_file_that_would_shadow_a_module_of_the_template(project, name):
+    """A cold start would find it first, so the template is no longer right."""
+    project.ledger.template_starts([])
+    project.ledger.template_holds(frozenset({"yaml", "starlette"}))
+    project.write(name, "")
+
+    assert project.touch(*{name, name.partition("/")[0]}).position == INTERPRETER.position
+
+
+def test_a_file_that_shadows_before_the_folder_is_watched(project):
+    """It is found when the watch begins."""
+    project.ledger.template_starts([])
+    project.ledger.template_holds(frozenset({"yaml"}))
+    project.write("yaml.py", "")
+    project.ledger.watching(frozenset())
+
+    assert project.watch() == project.edit(added=["yaml.py"], position=INTERPRETER.position)
+
+
+@pytest.mark.parametrize("name", ["json.txt", "lib/yaml.py", "yaml_tools.py", "sys.py", "zipimport.py"])
+def test_a_file_that_shadows_nothing_of_the_template(project, name):
+    """Another name, another folder, or a module that no folder can shadow."""
+    project.ledger.template_starts([])
+    project.ledger.template_holds(frozenset({"json", "yaml", "sys", "zipimport"}))
+    project.write(name, "")
+
+    assert not project.touch(name)
+
+
+def test_a_file_that_was_there_when_the_template_was_started(project):
+    """The template has not taken that module from elsewhere, whatever became of the file since."""
+    project.write("yaml.py", "one")
+    project.ledger.template_starts([])
+    project.ledger.template_holds(frozenset({"yaml"}))
+    project.write("yaml.py", "two")
+
+    assert not project.touch("yaml.py")
+
+
+def test_a_shadowing_file_is_the_state_of_the_next_template(project):
+    """It is started with the file in place, and finds it as a cold start would."""
+    project.ledger.template_starts([])
+    project.ledger.template_holds(frozenset({"yaml"}))
+    project.write("yaml.py", "")
+    assert project.touch("yaml.py")
+    project.ledger.template_starts([])
+    project.ledger.template_holds(frozenset({"yaml"} | {"more"}))
+
+    assert not project.touch("yaml.py")
 
 
 # -- what is watched
@@ -260,16 +621,24 @@ def test_the_folders_of_what_was_read_are_watched(project):
 
 
 def test_folders_in_which_modules_may_appear_are_watched(project):
-    """A package's search path, though no file of it was read."""
+    """Where an import has looked in vain."""
     (project.root / "namespace").mkdir()
-    project.ledger.add_folders([project.path("namespace")])
+    project.look("namespace/plugin")
 
     assert project.path("namespace") in project.ledger.wanted_folders()
 
 
+def test_folders_that_were_listed_are_watched(project):
+    """For what comes and goes in them, and for the case that they are replaced."""
+    (project.root / "lib/data").mkdir(parents=True)
+    project.list("lib/data")
+
+    assert {project.path("lib/data"), project.path("lib")} <= project.ledger.wanted_folders()
+
+
 def test_a_folder_that_is_missing_is_awaited_at_its_nearest_parent(project):
     """It may come; then it is watched itself."""
-    project.ledger.add_folders([project.path("plugins/local")])
+    project.look("plugins/local/one")
     assert project.ledger.wanted_folders() == {project.path()}
 
     project.write("plugins/local/one.py", "")
@@ -279,10 +648,11 @@ def test_a_folder_that_is_missing_is_awaited_at_its_nearest_parent(project):
 
 def test_a_folder_that_appears_is_watched_and_its_files_are_new(project):
     """Files that were in it before the watch began are not missed."""
+    project.look("routes/users")
     project.write("routes/users.py", "")
-    assert not project.touch("routes")
+    project.touch("routes")
 
-    assert project.watch() == project.edit(added=["routes/users.py"])
+    assert project.watch().added == (project.path("routes/users.py"),)
 
 
 @pytest.mark.parametrize("name", [".git", "__pycache__", "node_modules"])
@@ -310,6 +680,18 @@ def test_a_folder_that_went_and_came_back(project):
 
     assert project.path("routes") in project.ledger.wanted_folders()
     assert project.watch() == project.edit(changed=["routes/users.py"])
+
+
+@pytest.mark.parametrize("read", [Project.look, Project.list])
+def test_what_came_before_the_watch_began_is_found(project, read):
+    """The same of a module that was looked for, and of a name in a folder that was listed."""
+    (project.root / "routes").mkdir()
+    read(project, {Project.look: "routes/users", Project.list: "routes"}[read])
+    project.write("routes/users.py", "")
+
+    edit = project.watch()
+    assert edit
+    assert edit.position == 0
 
 
 def test_what_changed_before_the_watch_began_is_found(project):
@@ -429,7 +811,7 @@ def test_a_data_file_that_the_app_writes(project):
     project.write("state.json", "two")
     assert not project.touch("state.json")
     project.ledger.begin(2)
-    assert not project.ledger.read(2, path, data_digest_of(path), is_data=True)
+    assert not project.read_data("state.json", worker=2)
     project.write("state.json", "three")
     assert not project.touch("state.json")
 
@@ -453,7 +835,8 @@ def test_data_outside_of_the_reload_dirs(root):
         project.read_data(name)
         project.watch()
         project.write(name, "two")
-    assert project.touch("config.yaml", "src/config.yaml", "src/table.csv") == project.edit(changed=["src/config.yaml"])
+    edit = project.touch("config.yaml", "src/config.yaml", "src/table.csv")
+    assert (edit.paths, edit.position, edit.silent) == ((project.path("src/config.yaml"),), 1, 0)
 
 
 def test_the_digest_of_a_file_is_that_of_the_bytecode_cache(project):

@@ -14,6 +14,7 @@ from firehot_server.supervisor import events as ev
 from firehot_server.supervisor.actions import (
     CancelTimer,
     Cut,
+    DropCheckpoints,
     Finish,
     ForkWorker,
     Report,
@@ -53,7 +54,12 @@ from firehot_server.supervisor.machine import (
 
 DRAIN, STARTUP = 5.0, 60.0
 EXIT_3, SEGFAULT, KILLED = 3 << 8, int(signal.SIGSEGV), int(signal.SIGKILL)
+CHECKPOINT = "the checkpoint before routes"
 BROKEN = sentence_only("SyntaxError: expected ':'", "Add a colon.")
+NEEDS_LOOP = (
+    "The app needs a running event loop while it is imported: it gets one. "
+    "So there are no checkpoints, and each reload imports all of your code."
+)
 CHANGED = EditNoticed("a.py changed")
 UPGRADED = EditNoticed("packages were installed", new_interpreter=True)
 
@@ -132,6 +138,11 @@ def forget(worker):
     return cancel(worker, "startup", "drain", "ack")
 
 
+def again(headline):
+    warning = f"{headline}, from {CHECKPOINT}; trying again from the template."
+    return [Report("warning", warning), DropCheckpoints()]
+
+
 def show(worker, generation, failure):
     return [ReportFailure(failure, generation), *fork(worker, generation, "failure", failure)]
 
@@ -151,6 +162,10 @@ STATES = {
     "given up": ["serving", TemplateLost("Thrice.", hopeless=True)],
     "edited": ["serving", CHANGED],
     "reimporting": ["edited", Forked(2)],
+    "resumed": ["edited", Forked(2, CHECKPOINT)],
+    "resumed, awaiting": ["resumed", Imported(2)],
+    "resumed, restarting": ["resumed, awaiting", Draining(1, busy=False), Drained(1), Exited(1, 0)],
+    "trying again": ["resumed", Exited(2, SEGFAULT)],
     "awaiting": ["reimporting", Imported(2)],
     "awaiting idle": ["awaiting", Draining(1, busy=False)],
     "overlapping": ["awaiting", Draining(1, busy=True)],
@@ -208,7 +223,8 @@ TABLE = [
         "importing",
         NeedsLoop(1),
         [
-            Report("info", "The app needs a running event loop while it is imported: it gets one."),
+            Report("info", NEEDS_LOOP),
+            DropCheckpoints(),
             *retire(1),
             *fork(2, 1, in_loop=True),
         ],
@@ -387,7 +403,7 @@ TABLE = [
     (
         "overlapping",
         Ready(2),
-        [*cancel(2, "startup"), Report("info", "Reloaded in 4 ms: a.py changed (generation 2)")],
+        [*cancel(2, "startup"), Report("info", "Reloaded in 4 ms: a.py changed, from the template (generation 2)")],
     ),
     ("overlapping", Drained(1), []),
     ("overlapping", Exited(1, 0), forget(1)),
@@ -402,7 +418,7 @@ TABLE = [
     (
         "restarting",
         Ready(2),
-        [*cancel(2, "startup"), Report("info", "Reloaded in 6 ms: a.py changed (generation 2)")],
+        [*cancel(2, "startup"), Report("info", "Reloaded in 6 ms: a.py changed, from the template (generation 2)")],
     ),
     ("reloaded", CHANGED, [TellHold(2), *fork(3, 3)]),
     # -- an edit that breaks the app
@@ -498,6 +514,52 @@ TABLE = [
     ("finished", StopRequested(), []),
     ("finished", CHANGED, []),
     ("finished", TemplateReady(), []),
+    # -- a worker that was forked of a checkpoint
+    ("resumed", Imported(2), [*part(1), *cancel(2, "startup")]),
+    ("resumed", Failed(2, BROKEN), [*retire(2), SetTimer(timer("settle", 3), pytest.approx(SETTLE_SECONDS - 0.002))]),
+    (
+        "resumed",
+        NeedsLoop(2),
+        [Report("info", NEEDS_LOOP), DropCheckpoints(), *retire(2), *fork(3, 2, in_loop=True)],
+    ),
+    (
+        "resumed",
+        Exited(2, SEGFAULT),
+        [*forget(2), *again("The worker was killed by SIGSEGV while the app was imported"), *fork(3, 2)],
+    ),
+    (
+        "resumed",
+        Exited(2, None),
+        [*forget(2), *again("The worker disappeared while the app was imported"), *fork(3, 2)],
+    ),
+    (
+        "resumed, awaiting",
+        Exited(2, EXIT_3),
+        [*forget(2), *again("The worker exited with status 3 before it could serve"), *fork(3, 2)],
+    ),
+    (
+        "resumed, restarting",
+        Exited(2, KILLED),
+        [*forget(2), *again("The worker was killed by SIGKILL before it could serve"), *fork(3, 2)],
+    ),
+    (
+        "resumed, restarting",
+        Ready(2),
+        [*cancel(2, "startup"), Report("info", f"Reloaded in 6 ms: a.py changed, from {CHECKPOINT} (generation 2)")],
+    ),
+    (
+        "resumed",
+        TimerExpired(timer("startup", 2)),
+        [
+            *retire(2),
+            Cut(2),
+            DropCheckpoints(),
+            SetTimer(timer("settle", 3), pytest.approx(SETTLE_SECONDS - 0.002)),
+        ],
+    ),
+    ("resumed", CHANGED, [*abandon(2), Cut(2), TellHold(1), *fork(3, 3)]),
+    ("trying again", Forked(3), []),
+    ("trying again", CHANGED, [*abandon(3), TellHold(1), *fork(4, 3)]),
 ]
 
 SPECIMENS = [
@@ -642,7 +704,24 @@ def test_how_long_a_reload_took(seconds, shown):
         play(event, after=0.0)
     *_, report = play(Ready(2), after=seconds)
 
-    assert report == Report("info", f"Reloaded in {shown}: a.py changed (generation 2)")
+    assert report == Report("info", f"Reloaded in {shown}: a.py changed, from the template (generation 2)")
+
+
+def test_a_reload_that_was_tried_again_says_where_it_came_from_in_the_end():
+    """Not from the checkpoint that came to nothing."""
+    play = Play(*events_of("trying again"), Forked(3), Imported(3), Exited(1, 0))
+    *_, report = play(Ready(3))
+
+    assert report.text.endswith(": a.py changed, from the template (generation 2)")
+
+
+def test_a_worker_that_dies_also_when_forked_of_the_template_is_not_tried_again():
+    """So it is the code that ends it, which the user has to know."""
+    play = Play(*events_of("trying again"), Forked(3))
+    actions = play(Exited(3, SEGFAULT), after=SETTLE_SECONDS)
+
+    died = Described("The worker was killed by SIGSEGV while the app was imported", CAUSE)
+    assert actions == [*forget(3), *show(4, 2, died)]
 
 
 def test_a_reload_from_a_new_interpreter_says_so():

@@ -33,6 +33,8 @@ class Process:
     """A forked worker, as it really is."""
 
     ask: ac.ForkWorker
+    origin: str = ""
+    """The checkpoint of which it was forked; empty: the template."""
     start: str = "serves"
     end: str = "idle"
     stage: str = "importing"  # imported, starting, serving, leaving; `ending`: it has said its last word
@@ -71,6 +73,8 @@ class World:
     machine: Machine = field(default_factory=lambda: Machine(drain_seconds=5.0, startup_seconds=60.0))
     now: float = 1000.0
     template: str = "none"  # starting, ready
+    has_checkpoints: bool = False
+    """What the last import has left, and no edit has made stale."""
     asked: dict[int, ac.ForkWorker] = field(default_factory=dict)
     asked_of_retired: list[ac.ForkWorker] = field(default_factory=list)
     processes: dict[int, Process] = field(default_factory=dict)
@@ -119,6 +123,7 @@ class World:
 
     def do_StartTemplate(self, _action):
         self.template = "starting"
+        self.has_checkpoints = False
         self.asked_of_retired += self.asked.values()
         self.asked.clear()
 
@@ -128,6 +133,9 @@ class World:
         assert (action.role == "failure") == (action.failure is not None)
         assert action.failure is None or action.failure in self.reported, "what is answered has been logged"
         self.asked[action.worker] = action
+
+    def do_DropCheckpoints(self, _action):
+        self.has_checkpoints = False
 
     def do_TellHold(self, action):
         process = self.processes[action.worker]
@@ -178,7 +186,9 @@ class World:
     # -- what may happen
 
     def fork_happens(self, worker, start="serves", end="idle"):
-        self._appear(Process(self.asked.pop(worker), start, end))
+        ask = self.asked.pop(worker)
+        is_resumed = self.has_checkpoints and ask.role == "app" and not ask.in_loop
+        self._appear(Process(ask, "the checkpoint before b" if is_resumed else "", start, end))
 
     def retired_fork_happens(self):
         self._appear(Process(self.asked_of_retired.pop(0)))
@@ -187,7 +197,7 @@ class World:
         self.processes[process.number] = process
         self.forked.add(process.number)
         if self.machine.knows(process.number):
-            self.feed(ev.Forked(process.number))
+            self.feed(ev.Forked(process.number, process.origin))
         else:
             process.cut = True  # as the loop does with a worker that nobody wants any more
 
@@ -200,7 +210,9 @@ class World:
         self.template = "ready"
         self.feed(ev.TemplateReady())
 
-    def edit(self, *, new_interpreter):
+    def edit(self, *, new_interpreter, is_deep=False):
+        """`is_deep`: of something that no checkpoint has read."""
+        self.has_checkpoints = self.has_checkpoints and is_deep
         self.feed(ev.EditNoticed("a.py changed", new_interpreter=new_interpreter))
         if not self.machine.stopping:
             self.edited = self.machine.generation
@@ -215,8 +227,11 @@ class World:
         if timer.worker in self.processes:
             self._check_deadline(timer.kind, self.processes[timer.worker])
         self.overdue = timer.worker
+        candidate = self.machine.candidate
+        was_resumed = candidate is not None and candidate.number == timer.worker and candidate.origin
         self.feed(ev.TimerExpired(timer))
         self.overdue = None
+        assert not (timer.kind == "startup" and was_resumed and self.has_checkpoints), "what stuck would stick again"
 
     def _check_deadline(self, kind, process):
         if kind == "ack":
@@ -230,12 +245,20 @@ class World:
 
     def imported(self, process):
         process.stage = "imported"
+        if self._is_candidate(process) and process.ask.role == "app" and not process.ask.in_loop:
+            self.has_checkpoints = True
         self.feed(ev.Imported(process.number))
         process.has_waited = process.stage == "imported"
 
     def needs_loop(self, process):
         process.stage = "ending"
+        is_wanted = self._is_candidate(process)
         self.feed(ev.NeedsLoop(process.number))
+        assert not (is_wanted and self.has_checkpoints), "what it imported without a loop is of no use"
+
+    def _is_candidate(self, process):
+        candidate = self.machine.candidate
+        return candidate is not None and candidate.number == process.number
 
     def fails(self, process):
         process.stage = "ending"
@@ -265,7 +288,9 @@ class World:
         was_alone = self.machine.serving is not None and self.machine.candidate is None
         served = was_alone and self.machine.serving.number == process.number
         deaths = len(self.machine._deaths)
+        came_to_nothing = self._is_candidate(process) and process.origin and not self.machine.stopping
         actions = self.feed(ev.Exited(process.number, status))
+        assert not (came_to_nothing and self.has_checkpoints), "what killed it would kill the next one"
         if served and not self.machine.stopping and not self.machine.finished:
             self._check_ending(process, actions, deaths)
 
@@ -473,9 +498,9 @@ class Supervision(RuleBasedStateMachine):
     # -- people
 
     @precondition(lambda self: not self.world.stops)
-    @rule(new_interpreter=st.sampled_from([False, False, True]))
-    def somebody_edits(self, new_interpreter):
-        self.world.edit(new_interpreter=new_interpreter)
+    @rule(new_interpreter=st.sampled_from([False, False, True]), is_deep=st.booleans())
+    def somebody_edits(self, new_interpreter, is_deep):
+        self.world.edit(new_interpreter=new_interpreter, is_deep=is_deep)
 
     @rule(really=st.sampled_from([False] * 9 + [True]))
     def somebody_stops(self, really):

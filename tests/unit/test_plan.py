@@ -2,40 +2,49 @@
 
 import pytest
 
-from firehot_server.supervisor.plan import INTERPRETER, State, rewind
+from firehot_server.supervisor.plan import INTERPRETER, NEVER, TEMPLATE, State, rewind
 
-TEMPLATE = State("the template", frozenset({"/app/.env"}))
-MODELS = State("before models.py", frozenset({"/app/main.py", "/app/settings.py"}))
-ROUTES = State("before routes.py", frozenset({"/app/models.py"}))
-PATH = [TEMPLATE, MODELS, ROUTES]
+MODELS = State("the checkpoint before models", 3)
+ROUTES = State("the checkpoint before routes", 7)
+END = State("the checkpoint at the end of the import", 9)
+PATH = [TEMPLATE, MODELS, ROUTES, END]
 
 
 @pytest.mark.parametrize(
-    ("edited", "states", "expected"),
+    ("position", "states", "expected"),
     [
-        (set(), PATH, ROUTES),
-        ({"/app/routes.py"}, PATH, ROUTES),
-        ({"/app/models.py"}, PATH, MODELS),
-        ({"/app/settings.py"}, PATH, TEMPLATE),
-        ({"/app/main.py", "/app/models.py"}, PATH, TEMPLATE),
-        ({"/app/.env"}, PATH, INTERPRETER),
-        ({"/app/.env", "/app/routes.py"}, PATH, INTERPRETER),
-        ({"/app/models.py"}, [TEMPLATE], TEMPLATE),
-        ({"/app/models.py"}, [], INTERPRETER),
-        ({"/app/models.py"}, [State("a", frozenset()), State("b", frozenset())], State("b", frozenset())),
+        (-1, PATH, INTERPRETER),
+        (0, PATH, TEMPLATE),
+        (2, PATH, TEMPLATE),
+        (3, PATH, MODELS),
+        (4, PATH, MODELS),
+        (6, PATH, MODELS),
+        (7, PATH, ROUTES),
+        (8, PATH, ROUTES),
+        (9, PATH, END),
+        (NEVER, PATH, END),
+        (-1, [TEMPLATE], INTERPRETER),
+        (0, [TEMPLATE], TEMPLATE),
+        (5, [TEMPLATE], TEMPLATE),
+        (-1, [], INTERPRETER),
+        (NEVER, [], INTERPRETER),
     ],
-    ids=str,
 )
-def test_the_deepest_state_that_is_still_valid(edited, states, expected):
-    """A state is stale as soon as it, or one before it, has read something that was edited."""
-    assert rewind(frozenset(edited), states) is expected or rewind(frozenset(edited), states) == expected
+def test_the_deepest_state_that_is_still_valid(position, states, expected):
+    """It has read everything before the first change, and nothing from there on."""
+    assert rewind(position, states) is expected
 
 
-def test_a_state_behind_a_stale_one_is_stale_too():
-    """What a state has read includes what its predecessors have read, though it is listed only once."""
-    assert rewind(frozenset({"/app/.env"}), [TEMPLATE, ROUTES]) is INTERPRETER
+@pytest.mark.parametrize("position", [-1, 0, 2, 5, 8, NEVER])
+def test_no_state_that_has_read_what_changed(position):
+    """Neither the one that is chosen, nor may a deeper one have been overlooked."""
+    chosen = rewind(position, PATH)
+
+    assert chosen.position <= position
+    assert all(state.position > position for state in PATH[PATH.index(chosen) + 1 if chosen in PATH else 0 :])
 
 
 def test_a_new_interpreter_is_never_stale():
-    """Nothing is in what it has read."""
-    assert INTERPRETER.reads == frozenset()
+    """Nothing can change that comes before what the template has read."""
+    assert INTERPRETER.position == -1
+    assert TEMPLATE.position == 0
