@@ -353,6 +353,8 @@ class Obstacle:
     line: int
     seconds: float
     """What the import has taken since then, and takes at every reload."""
+    place: str = ""
+    """Where it was found, as in "before routes.users", if it is not known who did it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from firehot_server.fingerprint import NOTHING
 from firehot_server.supervisor.plan import NEVER, TEMPLATE
 
 if TYPE_CHECKING:
@@ -89,28 +88,40 @@ def judge(
         known: files that were there before, read or not.
         now: what is found there at present.
     """
-    paths: dict[Verb, list[str]] = {"changed": [], "added": [], "removed": []}
+    verbs: dict[str, Verb] = {}
     idle: list[str] = []
     first = silent = NEVER
     for path in sorted(_expand(touched, reads)):
-        verb: Verb | None = None
+        named: dict[str, Verb] = {}
         for key in affected(path):
             entry = reads.get(key)
             if entry is None or (found := now(key)) == entry.digest:
                 continue
-            if not _is_allowed(key, rules):
+            if not is_allowed(key, path, rules):
                 silent = min(silent, entry.position)
                 continue
-            first = min(first, entry.position)
-            verb = verb or _verb(key, path, entry.digest, found)
-        if verb is None and rules.insists(path) and not any(key in reads for key in _files(path)):
-            verb = _insisted(path, known, now)
-            first = min(first, TEMPLATE.position) if verb else first  # who has seen it, the log cannot tell
-        if verb is not None:
-            paths[verb].append(path)
-        elif rules.insists(path) or rules.allows(path):
+            verb = _verb(key, path, entry.digest, found)
+            if verb is not None:
+                first = min(first, entry.position)
+                named = named or {_name(key, path, found or entry.digest): verb}
+        if not named and rules.insists(path) and not any(key in reads for key in _files(path)):
+            insisted = _insisted(path, known, now)
+            if insisted is not None:
+                named = {path: insisted}
+                first = min(first, TEMPLATE.position)  # who has seen it, the log cannot tell
+        verbs = {**named, **verbs}
+        if not named and (rules.insists(path) or rules.allows(path)):
             idle.append(path)
-    return Edit(tuple(paths["changed"]), tuple(paths["added"]), tuple(paths["removed"]), tuple(idle), first, silent)
+    changed, added, removed = (
+        tuple(sorted(path for path, its in verbs.items() if its == verb)) for verb in ("changed", "added", "removed")
+    )
+    return Edit(changed, added, removed, tuple(idle), first, silent)
+
+
+def _name(key: Key, path: str, found: bytes | None) -> str:
+    """For people: an import that looks for a module is about the file that it finds."""
+    kind, read = key
+    return path + os.fsdecode(found or b"").rstrip("/") if kind == "lookup" and path == read else path
 
 
 def affected(path: str) -> Iterator[Key]:
@@ -131,18 +142,26 @@ def _files(path: str) -> tuple[Key, Key]:
     return ("module", path), ("data", path)
 
 
-def _is_allowed(key: Key, rules: Rules) -> bool:
-    kind, path = key
-    return rules.allows(path) if kind == "module" else rules.allows_data(path)
+def is_allowed(key: Key, path: str, rules: Rules) -> bool:
+    """A change of what was read, by way of this path, may reload."""
+    kind, read = key
+    if kind == "module":
+        return rules.allows(read)
+    return rules.allows_data(read) and rules.allows_data(path)
 
 
-def _verb(key: Key, path: str, before: bytes | None, found: bytes | None) -> Verb:
-    kind, _ = key
-    if kind == "listing":
-        return "added" if os.path.basename(path) in names_of(found) else "removed"
-    if before is None or before == NOTHING:
+def _verb(key: Key, path: str, before: bytes | None, found: bytes | None) -> Verb | None:
+    """None: the folder's names have changed, but not by this one."""
+    kind, read = key
+    if kind == "lookup":
+        before, found = before or None, found or None  # NOTHING is none
+    elif kind == "listing" and path != read:
+        name = os.path.basename(path)
+        was, is_there = name in names_of(before), name in names_of(found)
+        return None if was == is_there else "added" if is_there else "removed"
+    if before is None:
         return "added"
-    return "removed" if found is None or found == NOTHING else "changed"
+    return "removed" if found is None else "changed"
 
 
 def _insisted(path: str, known: frozenset[str], now: Callable[[Key], bytes | None]) -> Verb | None:

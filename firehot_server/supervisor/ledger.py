@@ -13,7 +13,7 @@ from importlib.machinery import FrozenImporter
 from typing import TYPE_CHECKING
 
 from firehot_server.fingerprint import EMPTY, FINGERPRINTS, NOTHING, data_digest_of
-from firehot_server.supervisor.edits import Edit, Entry, affected, judge, names_of
+from firehot_server.supervisor.edits import Edit, Entry, affected, is_allowed, judge, names_of
 from firehot_server.supervisor.plan import INTERPRETER, NEVER
 from firehot_server.supervisor.rules import ReloadRules, is_pruned
 
@@ -94,6 +94,8 @@ class Ledger:
             return Edit()
         key = (read.kind, read.path)
         former = self._reads.get(key)
+        if former is not None and former.digest != read.digest:
+            self._doubt = min(self._doubt, former.position)  # who waits in between has read what it was then
         self._reads[key] = Entry(read.digest, self.position if former is None else former.position)
         if read.module:
             self._modules[read.path] = read.module
@@ -141,7 +143,9 @@ class Ledger:
 
     def matters(self, path: str) -> bool:
         """Whether an edit of this file could reload."""
-        return self._rules.allows(path) or self._rules.insists(path)
+        rules, reads = self._with_own(), self._all_reads()
+        read = any(key in reads and is_allowed(key, path, rules) for key in affected(path))
+        return read or self._rules.allows(path) or self._rules.insists(path)
 
     def looks_half_written(self, paths: Iterable[str]) -> bool:
         """One of these is empty now and was not when it was read: a save in place truncates before it writes."""

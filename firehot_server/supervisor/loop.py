@@ -401,9 +401,10 @@ class Supervisor:
         if identity == self._obstacle:
             return
         self._obstacle = identity
-        place = f"{self._shorten(obstacle.path)}, line {obstacle.line}" if obstacle.path else "some module"
+        known = f"after {self._shorten(obstacle.path)}, line {obstacle.line}"
+        place = known if obstacle.path else f"from somewhere {obstacle.place or 'in the import'} on"
         logger.info(
-            "No checkpoints after %s: %s. Each reload imports again what follows: %s ms.",
+            "No checkpoints %s: %s. Each reload imports again what follows: %s ms.",
             place,
             obstacle.finding,
             f"{obstacle.seconds * 1000:,.0f}",

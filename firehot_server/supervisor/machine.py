@@ -467,7 +467,7 @@ class Machine:
         self._retire_candidate(worker)
         if worker.has_process:
             self._do(Cut(worker.number))
-        if worker.origin:
+        if worker.origin or phase == "forking":  # it may be what waited there that is stuck
             self._do(DropCheckpoints())
         headline = f"The {_STARTING[phase]} did not end within {self.startup_seconds:g} s"
         if worker.role == "failure":

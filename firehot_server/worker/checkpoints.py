@@ -59,6 +59,8 @@ class Checkpoints:
         self._pacing: Pacing | None = None
         """None: not now."""
         self._findings: tuple[str, ...] = ()
+        self._refused: tuple[str, float] | None = None
+        """Where, and when, this process was first not fit to be copied."""
         _gate_imports(self._looks_for, log.flush)
 
     def take_stock(self) -> None:
@@ -100,9 +102,10 @@ class Checkpoints:
             return None
         trace = self._culprits.of(self._findings)
         finding = "; ".join(self._findings)
-        if trace is None:
-            return Obstacle(finding, "", 0, 0.0)
-        return Obstacle(finding, trace.path, trace.line, time.monotonic() - trace.when)
+        if trace is not None:
+            return Obstacle(finding, trace.path, trace.line, time.monotonic() - trace.when)
+        place, when = self._refused or ("at the end of the import", time.monotonic())
+        return Obstacle(finding, "", 0, time.monotonic() - when, place)
 
     def opens(self, path: str) -> None:
         """The project is about to read a data file, or to list a folder."""
@@ -129,9 +132,9 @@ class Checkpoints:
         assert pacing is not None
         self._findings = self._audit()
         if self._findings or self._is_debugged():
+            self._refused = self._refused or (place, time.monotonic())
             pacing.refused()
             return
-        self._culprits.acquit()
         self._log.flush()
         gc.freeze()  # what lives now lives on: the collector need not write to its pages, which would copy them
         copied = self._copies.count()
@@ -147,6 +150,8 @@ class Checkpoints:
             self._auditor.rebase()
             self._resume(pacing, dispositions)
         self._copies.rebase()
+        self._culprits.acquit()
+        self._refused = None
 
     def _audit(self) -> tuple[str, ...]:
         return (*self._auditor.check(), *self._culprits.temporary_findings)

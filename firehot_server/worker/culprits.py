@@ -8,8 +8,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from firehot_server.location import PACKAGE
+from firehot_server.worker import audit_events
+from firehot_server.worker.data_reads import MACHINERY
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from firehot_server.worker.audit_events import AuditEvents
 
@@ -23,6 +28,8 @@ _EVENTS = {
     "os.posix_spawn": "process",
     "os.fork": "process",
 }
+_PACKAGE = f"{PACKAGE}{os.sep}"
+_LISTENERS = (__file__, audit_events.__file__)
 _TEMPORARY = ("tempfile.mkdtemp", "tempfile.mkstemp")
 
 
@@ -73,10 +80,10 @@ class Culprits:
         return ("it made temporary files",) if left else ()
 
     def of(self, findings: tuple[str, ...]) -> Trace | None:
-        """The first that fits one of the audit's findings."""
+        """The first that fits one of the audit's findings; None, if it was done where nothing could be seen."""
         traces = [*self._traces, *self._temporary.values()]
         fitting = [trace for trace in traces if any(trace.what in finding for finding in findings)]
-        return min(fitting or traces, key=lambda trace: trace.when, default=None)
+        return min(fitting, key=lambda trace: trace.when, default=None)
 
     def _handler(self, what: str) -> Callable[..., None]:
         return lambda *_arguments: self._note(what)
@@ -86,14 +93,25 @@ class Culprits:
             self._note("file")
 
     def _made_temporary(self, path: Any) -> None:
-        self._temporary[os.path.abspath(os.fsdecode(path))] = self._trace("temporary")
+        trace = self._trace("temporary")
+        if trace is not None:
+            self._temporary[os.path.abspath(os.fsdecode(path))] = trace
 
     def _note(self, what: str) -> None:
-        self._traces.append(self._trace(what))
+        trace = self._trace(what)
+        if trace is not None:
+            self._traces.append(trace)
 
-    def _trace(self, what: str) -> Trace:
-        frame = sys._getframe(1)
+    def _trace(self, what: str) -> Trace | None:
+        """None: it was this package, or the import system, which writes bytecode."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and frame.f_code.co_filename in _LISTENERS:
+            frame = frame.f_back
+        if frame is None or frame.f_code.co_filename == MACHINERY:
+            return None
         while frame is not None and not self._is_first_party(frame.f_code.co_filename):
-            frame = frame.f_back  # type: ignore[assignment]
+            if frame.f_code.co_filename.startswith(_PACKAGE):
+                return None
+            frame = frame.f_back
         now = time.monotonic()
         return Trace(what, "", 0, now) if frame is None else Trace(what, frame.f_code.co_filename, frame.f_lineno, now)

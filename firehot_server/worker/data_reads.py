@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
     from firehot_server.worker.audit_events import AuditEvents
 
-_MACHINERY = "<frozen importlib._bootstrap_external>"
+MACHINERY = "<frozen importlib._bootstrap_external>"
 # No files of a disk: what is read there changes by itself.
 _ELSEWHERE = ("/proc/", "/sys/", "/dev/")
 _LISTINGS = ("os.listdir", "os.scandir")
 # By these, too, a folder's names change.
 _CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
+_LINKS = ("os.symlink", "os.link")
 
 
 class DataReads:
@@ -70,6 +71,8 @@ class DataReads:
             events.on(event, self.listed)
         for event in _CHANGES:
             events.on(event, self.changed)
+        for event in _LINKS:
+            events.on(event, self.linked)
 
     def imported(self, events: AuditEvents) -> None:
         """The app is imported: what it reads from now on, it reads again whenever it likes."""
@@ -79,6 +82,8 @@ class DataReads:
         if not self._listed:
             for event in _CHANGES:
                 events.off(event, self.changed)
+            for event in _LINKS:
+                events.off(event, self.linked)
             if not self._read:
                 events.off("open", self.opened)
 
@@ -88,14 +93,14 @@ class DataReads:
             return
         if flags & os.O_ACCMODE != os.O_RDONLY:
             self._note_written(_absolute(path))
-        elif self._is_importing and sys._getframe(2).f_code.co_filename != _MACHINERY:
+        elif self._is_importing and sys._getframe(2).f_code.co_filename != MACHINERY:
             self._note_read(_absolute(path))
 
     def listed(self, path: Any) -> None:
         """A folder is about to be listed."""
         if isinstance(path, int) or getattr(self._own, "is_reading", False):
             return
-        if sys._getframe(2).f_code.co_filename != _MACHINERY:
+        if sys._getframe(2).f_code.co_filename != MACHINERY:
             self._note_listed(_absolute("." if path is None else path))
 
     def changed(self, path: Any, *_rest: Any) -> None:
@@ -103,6 +108,10 @@ class DataReads:
         for each in (path, *_rest[:1]):
             if isinstance(each, str | bytes | os.PathLike):
                 self._note_written(_absolute(each))
+
+    def linked(self, _source: Any, path: Any, *_rest: Any) -> None:
+        """An entry of a folder is about to come that is a link."""
+        self.changed(path)
 
     def _note_read(self, path: str) -> None:
         if path in self._read or path in self._written or not self._matters(path):

@@ -153,7 +153,7 @@ def test_a_module_that_becomes_a_package(project):
     project.read("app.py")
     project.write("app/__init__.py", "")
 
-    assert project.touch("app", "app/__init__.py") == project.edit(changed=["app", "app/__init__.py"])
+    assert project.touch("app", "app/__init__.py") == project.edit(changed=["app/__init__.py"])
 
 
 def test_a_module_that_is_found_as_it_was(project):
