@@ -138,6 +138,9 @@ class Extend(Message):
 class Fork(Message):
     """Fork a process that makes itself fresh and then waits for `Begin`. Answered by `Forked`."""
 
+    is_favourite: bool = False
+    """It will probably be needed next: it makes its memory its own while it waits."""
+
 
 # ---------------------------------------------------------------- template -> supervisor
 

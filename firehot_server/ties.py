@@ -36,6 +36,8 @@ class Ties:
         self._lifeline_fd = lifeline_fd
         self.mask: set[int] = set()
         """In a copy: the signals that were blocked before the fork."""
+        self.is_favourite = False
+        """In a copy that was ordered: it will probably be needed next."""
 
     @property
     def descriptors(self) -> frozenset[int]:

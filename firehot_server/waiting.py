@@ -13,7 +13,7 @@ from firehot_server.messages import IGNORED_SIGNALS, Exited, Forked
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from firehot_server.messages import Message
+    from firehot_server.messages import Fork, Message
     from firehot_server.ties import Ties
 
 
@@ -45,11 +45,12 @@ class Waiting:
             if self._ties.channel.at_eof:
                 return
 
-    def fork(self) -> bool:
-        """Answer `Fork`: True in the copy, which waits no longer."""
+    def fork(self, order: Fork) -> bool:
+        """Answer it: True in the copy, which waits no longer."""
         offspring = self._ties.fork()
         if offspring is None:
             self.leave()
+            self._ties.is_favourite = order.is_favourite
             return True
         self.send(Forked(offspring.pid, channel=(offspring.channel,), lifeline=(offspring.lifeline,)))
         return False

@@ -92,11 +92,12 @@ class Checkpoints:
         for checkpoint in self._chain:
             checkpoint.forks.withdraw(first)
 
-    def prepare(self) -> None:
-        """Fork a stand-by where the next edit will most likely rewind to: where the last one did."""
+    def prepare(self) -> bool:
+        """Fork a stand-by where the last edit has rewound to, and the next one probably will; False: to none of these."""
         favourite = self._favourite or self.deepest
         if favourite is not None:
-            favourite.forks.prepare()
+            favourite.forks.prepare(is_favourite=favourite is self._favourite)
+        return self._favourite is not None
 
     def retire_after(self, state: State) -> None:
         """Those behind this state are stale. Each ends when its last child has."""

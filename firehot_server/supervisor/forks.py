@@ -46,11 +46,15 @@ class Forks:
         else:
             self.prepare()
 
-    def prepare(self) -> None:
-        """Fork a stand-by, so that the next worker need not wait for a fork."""
+    def prepare(self, *, is_favourite: bool = False) -> None:
+        """Fork a stand-by, so that the next worker need not wait for a fork.
+
+        Args:
+            is_favourite: it will probably be needed next, of all that wait.
+        """
         if self._standby is None and not self._is_forking and not self._is_closed:
             self._is_forking = True
-            self._switchboard.send(self._process, Fork())
+            self._switchboard.send(self._process, Fork(is_favourite))
 
     def forked(self, message: Forked) -> None:
         """The process has answered."""

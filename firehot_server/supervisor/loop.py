@@ -88,6 +88,7 @@ _SHORT_IMPORT_SECONDS = 0.2
 
 # Some time after a reload, when nobody waits for anything, checkpoints are weighed.
 _MEMORY_SECONDS = 2.0
+_NEXT_MEMORY_SECONDS = 0.02
 
 # An import that takes longer than this gets its new folders watched meanwhile, in seconds.
 _WATCH_SECONDS = 0.2
@@ -162,6 +163,8 @@ class Supervisor:
         self._git: GitChanges | None = GitChanges(self._folder) if settings.checkpoints else None
         self._forking: ac.ForkWorker | None = None
         """The worker that was asked for and is not there yet."""
+        self._weights: dict[int, int | None] = {}
+        """Bytes that each checkpoint holds alone, by process id; None: not measured yet."""
         self._obstacle: tuple[str, str, int] | None = None
         """What was last said to stand in the way of checkpoints."""
 
@@ -373,6 +376,7 @@ class Supervisor:
                 self._feed(ev.Ready(number, len(self._checkpoints.states)))
                 self._deliver_handoffs()
                 self._set_alarm("stand-by", _STANDBY_SECONDS)
+                self._weights.clear()
                 self._set_alarm("memory", _MEMORY_SECONDS)
             case Draining():
                 self._feed(ev.Draining(number, message.busy))
@@ -536,8 +540,7 @@ class Supervisor:
                 case "watch":
                     self._update_watch(now=True)
                 case "stand-by":
-                    self._templates.prepare()
-                    self._checkpoints.prepare()
+                    self._templates.prepare(is_favourite=not self._checkpoints.prepare())
                 case "settled":
                     self._settled()
                 case "memory":
@@ -545,10 +548,15 @@ class Supervisor:
 
     def _measure_memory(self) -> None:
         """What the checkpoints hold alone decides how many there will be next time."""
-        measured = [size for size in map(private_bytes, self._checkpoints.pids) if size is not None]
-        if measured:
-            self._prospects.affordable = affordable(len(measured), sum(measured), MEMORY)
-            logger.debug("%d checkpoints hold %.0f MB of memory alone", len(measured), sum(measured) / (1 << 20))
+        self._weights = {pid: self._weights.get(pid) for pid in self._checkpoints.pids}
+        unknown = next((pid for pid, size in self._weights.items() if size is None), None)
+        if unknown is not None:  # one at a time: the kernel takes a while for each
+            self._weights[unknown] = private_bytes(unknown) or 0
+            self._set_alarm("memory", _NEXT_MEMORY_SECONDS)
+        elif self._weights:
+            measured = sum(size or 0 for size in self._weights.values())
+            self._prospects.affordable = affordable(len(self._weights), measured, MEMORY)
+            logger.debug("%d checkpoints hold %.0f MB of memory alone", len(self._weights), measured / (1 << 20))
 
     def _exit_unreported(self, number: int) -> None:
         worker = self._workers.get(number)

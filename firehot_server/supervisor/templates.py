@@ -167,10 +167,10 @@ class Templates:
         while self._orders:
             other.fork(*self._orders.pop(0))
 
-    def prepare(self) -> None:
-        """Fork a stand-by, so that the next worker need not wait for a fork."""
+    def prepare(self, *, is_favourite: bool = False) -> None:
+        """Fork a stand-by, so that the next worker need not wait for a fork; see `Forks.prepare`."""
         if self._forks is not None:
-            self._forks.prepare()
+            self._forks.prepare(is_favourite=is_favourite)
 
     def _fork_from(self, template: TemplateProcess) -> None:
         """This one makes workers from now on, also those that the one before was asked for and has not made."""

@@ -103,7 +103,7 @@ class Template:
             case Extend():
                 self._extend(message)
             case Fork():
-                return self._waiting.fork()
+                return self._waiting.fork(message)
             case _:
                 raise AssertionError(message)
         return False

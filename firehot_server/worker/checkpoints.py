@@ -164,7 +164,7 @@ class Checkpoints:
             waiting.send(Paused(offspring.pid, place, **ends))
             for order in waiting.orders():
                 assert isinstance(order, Fork)
-                if waiting.fork():
+                if waiting.fork(order):
                     return True
         except ChannelClosed:
             pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,12 @@ class Link:
                 self._ties.channel.flush_within(None)
         except ChannelClosed:
             os._exit(1)
+
+    def has_arrived(self) -> bool:
+        """Something, or the end of the supervisor, can be received without waiting."""
+        poll = select.poll()
+        poll.register(self._ties.channel, select.POLLIN)
+        return bool(poll.poll(0))
 
     def receive(self) -> Message:
         """Wait for the supervisor's next message; the supervisor keeps the deadline, by ending this process."""

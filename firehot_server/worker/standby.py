@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from firehot_server.output import flush_output
 from firehot_server.worker import hygiene
 from firehot_server.worker.link import Link
+from firehot_server.worker.own_pages import own_pages
 
 if TYPE_CHECKING:
     from firehot_server.messages import Message
@@ -27,11 +28,14 @@ class StandBy:
     """
 
     def __init__(self, job: WorkerJob) -> None:
+        self._ties = job.ties
         self.link = Link(job.ties)
         hygiene.start_afresh(job.dispositions)
 
     def wait(self) -> Message:
         """What to be; the files may have changed meanwhile."""
+        if self._ties.is_favourite:
+            own_pages(self.link.has_arrived)
         message = self.link.receive()
         hygiene.forget_files()
         return message
