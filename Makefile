@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint fuzz bench clean
 
 run: $(READY)  ## serve the sample application with reload
 	@echo "Edit GREETING in sample_app/routes/pages.py and save; the open page follows. Ctrl-C ends."
@@ -20,6 +20,9 @@ lint: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fuzz: $(READY)  ## random edits of random projects against fresh interpreters; others by FUZZ='--seed 1000 --steps 50'
+	$(BIN)/python -m tests.fuzz --stale 1000 --projects 40 --steps 100 $(FUZZ)
 
 bench: $(READY)  ## the README's figures, beside other servers in one run
 	$(BIN)/python -m benchmarks

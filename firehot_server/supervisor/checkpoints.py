@@ -93,7 +93,7 @@ class Checkpoints:
             checkpoint.forks.withdraw(first)
 
     def prepare(self) -> bool:
-        """Fork a stand-by where the last edit has rewound to, and the next one probably will; False: to none of these."""
+        """Fork a stand-by where the last edit rewound to, as the next probably will; False: to none of these."""
         favourite = self._favourite or self.deepest
         if favourite is not None:
             favourite.forks.prepare(is_favourite=favourite is self._favourite)
