@@ -15,6 +15,9 @@ EMPTY: Final = importlib.util.source_hash(b"")
 NOTHING: Final = b""
 """Of a lookup that finds no module."""
 
+FOLDER: Final = b"folder"
+"""Of a look at one."""
+
 _SUFFIXES: Final = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)
 """In the order in which the interpreter tries them."""
 
@@ -54,6 +57,15 @@ def data_digest_of(path: str) -> bytes | None:
     return struct.pack("=QQqq", status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
+def look_of(path: str) -> bytes | None:
+    """What `os.path.exists`, `isfile` and `isdir` tell of a path; None where there is nothing."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return None
+    return b"file" if stat.S_ISREG(mode) else FOLDER if stat.S_ISDIR(mode) else b"other"
+
+
 def lookup_digest_of(path: str) -> bytes:
     """What an import finds that looks for the module `basename` in the folder `dirname`: the rest of the name of what
     it would load, `b"/"` for a namespace package, `NOTHING` where there is no such module.
@@ -78,6 +90,7 @@ FINGERPRINTS: Final = {
     "module": digest_of,
     "data": data_digest_of,
     "listing": listing_of,
+    "look": look_of,
     "lookup": lookup_digest_of,
 }
 """By the kind of a `messages.Read`: what is found at its path now."""

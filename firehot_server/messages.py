@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 Role = Literal["app", "failure"]
 
-Kind = Literal["module", "data", "listing", "lookup"]
-"""How something was read: as a module's source, as another file, as a folder's names, or as a place where an import
-looked for a module (folder and name, as a path)."""
+Kind = Literal["module", "data", "listing", "look", "lookup"]
+"""How something was read: as a module's source, as another file, as a folder's names, by a look whether it is there, or
+as a place where an import looked for a module (folder and name, as a path)."""
 
 DEFAULT_DRAIN_SECONDS = 5
 """What running requests get, where --timeout-graceful-shutdown does not say."""

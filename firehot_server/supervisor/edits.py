@@ -128,6 +128,7 @@ def affected(path: str) -> Iterator[Key]:
     """What a worker may have read that depends on this file or folder."""
     folder, name = os.path.split(path)
     yield from _files(path)
+    yield "look", path
     yield "lookup", path
     stem = name.partition(".")[0]
     if stem and stem != name:

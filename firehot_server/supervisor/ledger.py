@@ -108,7 +108,7 @@ class Ledger:
 
     def written(self, path: str) -> bool:
         """The app writes this file: it is no longer a reason to reload. Whether that is news."""
-        was_read = ("data", path) in self._reads and path not in self._written
+        was_read = path not in self._written and (("data", path) in self._reads or ("look", path) in self._reads)
         self._written.add(path)
         return was_read
 

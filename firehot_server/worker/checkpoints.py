@@ -22,6 +22,7 @@ from firehot_server.worker import hygiene
 from firehot_server.worker.culprits import Culprits
 from firehot_server.worker.pacing import Pacing
 from firehot_server.worker.page_copies import PageCopies
+from firehot_server.worker.randomness import Randomness, states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -67,6 +68,7 @@ class Checkpoints:
         """What this process has now is not the project's. Before somebody waits: to look at oneself takes a while."""
         self._auditor = PauseAuditor(lambda: self._ties.descriptors)
         self._copies = PageCopies()
+        self._randomness = Randomness()
 
     def begin(self, plan: Pauses | None, events: AuditEvents) -> None:
         """The import begins; `None`: it will not pause."""
@@ -138,16 +140,19 @@ class Checkpoints:
         self._log.flush()
         gc.freeze()  # what lives now lives on: the collector need not write to its pages, which would copy them
         copied = self._copies.count()
+        numbers = states()
         offspring = self._ties.fork()
         if offspring is None:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._ties.mask)
             pacing.paused(time.monotonic(), copied)
+            self._randomness.go_on(numbers)
             self._auditor.rebase()
         else:
             dispositions = ignore_signals()
             if not self._wait(offspring, place):
                 os._exit(0)
             self._auditor.rebase()
+            self._randomness.renew(numbers)
             self._resume(pacing, dispositions)
         self._copies.rebase()
         self._culprits.acquit()

@@ -1,7 +1,7 @@
 """Which data files does the app read while it is imported, and which folders does it list? A change is an edit.
 
-Seen is whatever opens or lists by way of Python. What is only looked at (`os.stat`, `Path.exists`), or opened by a
-library of native code itself (SQLite), is not.
+Seen is whatever opens, lists or looks (`Path.exists`) by way of Python. What a library of native code opens by itself
+(SQLite) is not.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
-from firehot_server.fingerprint import data_digest_of, listing_of
+from firehot_server.fingerprint import FOLDER, data_digest_of, listing_of, look_of
 from firehot_server.messages import Read
+from firehot_server.worker.looks import Looks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,8 @@ _ELSEWHERE = ("/proc/", "/sys/", "/dev/")
 _LISTINGS = ("os.listdir", "os.scandir")
 # By these, too, a folder's names change.
 _CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
+# Functions that look at each folder of a path.
+_RESOLVING = ("realpath", "_joinrealpath")
 _LINKS = ("os.symlink", "os.link")
 
 
@@ -58,6 +61,7 @@ class DataReads:
         self._is_importing = True
         self._read: set[str] = set()
         self._listed: set[str] = set()
+        self._looked: set[str] = set()
         self._written: set[str] = set()
         self._own = threading.local()
         self._project = _folder(project)
@@ -73,10 +77,12 @@ class DataReads:
             events.on(event, self.changed)
         for event in _LINKS:
             events.on(event, self.linked)
+        self._looks = Looks(self.looked)
 
     def imported(self, events: AuditEvents) -> None:
         """The app is imported: what it reads from now on, it reads again whenever it likes."""
         self._is_importing = False
+        self._looks.end()
         for event in _LISTINGS:
             events.off(event, self.listed)
         if not self._listed:
@@ -84,7 +90,7 @@ class DataReads:
                 events.off(event, self.changed)
             for event in _LINKS:
                 events.off(event, self.linked)
-            if not self._read:
+            if not self._read and not self._looked:
                 events.off("open", self.opened)
 
     def opened(self, path: Any, _mode: str | None, flags: int) -> None:
@@ -102,6 +108,16 @@ class DataReads:
             return
         if sys._getframe(2).f_code.co_filename != MACHINERY:
             self._note_listed(_absolute("." if path is None else path))
+
+    def looked(self, path: Any) -> None:
+        """Somebody is about to look whether there is something at this path.
+
+        Folders that are there do not count: what matters in them is read. Nor does the search for links in a path.
+        """
+        if isinstance(path, int) or getattr(self._own, "is_reading", False):
+            return
+        if sys._getframe(2).f_code.co_name not in _RESOLVING:
+            self._note_looked(_absolute(path))
 
     def changed(self, path: Any, *_rest: Any) -> None:
         """An entry of a folder is about to come, to go, or (two paths) to be another's."""
@@ -127,6 +143,18 @@ class DataReads:
         self._listed.add(path)
         self._announce("listing", path, listing_of)
 
+    def _note_looked(self, path: str) -> None:
+        if path in self._looked or path in self._read or path in self._written or not self._matters(path):
+            return
+        self._looked.add(path)
+        self._own.is_reading = True
+        try:
+            found = look_of(path)
+            if found != FOLDER:
+                self._announce_read(Read("look", path, found))
+        finally:
+            self._own.is_reading = False
+
     def _announce(self, kind: Any, path: str, digest_of: Callable[[str], bytes | None]) -> None:
         self._own.is_reading = True
         try:
@@ -137,7 +165,7 @@ class DataReads:
     def _note_written(self, path: str) -> None:
         if path not in self._written and self._matters(path):
             self._written.add(path)
-            if path in self._read or os.path.dirname(path) in self._listed:
+            if path in self._read or path in self._looked or os.path.dirname(path) in self._listed:
                 self._announce_written(path)
 
     def _matters(self, path: str) -> bool:

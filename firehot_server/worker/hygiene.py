@@ -9,6 +9,8 @@ from importlib.machinery import FileFinder
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from firehot_server.worker.randomness import reseed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -26,7 +28,7 @@ def start_afresh(dispositions: Mapping[signal.Signals, Disposition]) -> None:
     _restore_signals(dispositions)
     gc.enable()
     sys.modules["__main__"] = ModuleType("__main__")
-    _reseed()
+    reseed()
 
 
 def resume(dispositions: Mapping[signal.Signals, Disposition], mask: Iterable[int]) -> None:
@@ -40,7 +42,6 @@ def resume(dispositions: Mapping[signal.Signals, Disposition], mask: Iterable[in
         if disposition is not None:  # installed by native code: nothing that could be put back
             signal.signal(number, disposition)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    _reseed()
 
 
 def _restore_signals(dispositions: Mapping[signal.Signals, Disposition]) -> None:
@@ -73,10 +74,3 @@ def forget_files() -> None:
         # Not those without a time, which are no files: `attrs` and others show generated code by them.
         for path in [path for path, entry in linecache.cache.items() if len(entry) > 1 and entry[1] is not None]:
             del linecache.cache[path]
-
-
-def _reseed() -> None:
-    """`random` reseeds itself after a fork, NumPy's global generator does not."""
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()

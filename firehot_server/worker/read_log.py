@@ -73,7 +73,7 @@ class ReadLog:
         if reads:
             self._send(Reads(reads))
 
-    def _module(self, module: str, path: str, digest: bytes) -> None:
+    def _module(self, module: str, path: str, digest: bytes | None) -> None:
         self.modules += 1
         self._told(Read("module", path, digest, module))
 

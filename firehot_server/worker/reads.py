@@ -24,7 +24,7 @@ _DIGEST_SIZE = 8  # of importlib.util.source_hash, in bytes
 
 
 def watch_source_reads(
-    is_first_party: Callable[[str], bool], announce: Callable[[str, str, bytes], None], cache: BytecodeCache
+    is_first_party: Callable[[str], bool], announce: Callable[[str, str, bytes | None], None], cache: BytecodeCache
 ) -> None:
     """From now on, announce every first-party module's source before it runs.
 
@@ -32,7 +32,8 @@ def watch_source_reads(
     and what calls it directly (editable installs) is covered as well, and modules look as they always do.
 
     Args:
-        announce: called with the module's name, the path and the digest of the content that will run.
+        announce: called with the module's name, the path and the digest of the content that will run; None: there is
+            no such file.
     """
     load_by_mtime = SourceFileLoader.get_code
 
@@ -40,7 +41,11 @@ def watch_source_reads(
         path = self.get_filename(fullname)
         if not is_first_party(path):
             return load_by_mtime(self, fullname)
-        source = self.get_data(path)
+        try:
+            source = self.get_data(path)
+        except FileNotFoundError:
+            announce(fullname, path, None)  # it was to be loaded from just there
+            raise
         digest = importlib.util.source_hash(source)
         announce(fullname, path, digest)
         key = cache.key(path, type(self))

@@ -1,0 +1,50 @@
+"""Who looks whether there is a file? No audit event tells of it, so the functions that look are others for a while."""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FUNCTIONS: Final = ("stat", "lstat", "access")
+# Of what each function can do: programs look for it in these.
+_ABILITIES: Final = (os.supports_dir_fd, os.supports_effective_ids, os.supports_fd, os.supports_follow_symlinks)
+
+
+class Looks:
+    """From its making to `end`, `os.stat` and its like tell of what they are asked. The import system's own do not.
+
+    Args:
+        note: called with the path, before each look.
+    """
+
+    def __init__(self, note: Callable[[Any], None]) -> None:
+        self._originals = {name: getattr(os, name) for name in _FUNCTIONS}
+        for name, original in self._originals.items():
+            self._replace(name, _telling(original, note))
+
+    def end(self) -> None:
+        """They are what they were. One that somebody has kept goes on to work, and tells nobody who cares."""
+        for name, original in self._originals.items():
+            self._replace(name, original)
+
+    def _replace(self, name: str, function: Callable[..., Any]) -> None:
+        former = getattr(os, name)
+        for abilities in _ABILITIES:
+            if former in abilities:
+                abilities.discard(former)
+                abilities.add(function)
+        setattr(os, name, function)
+
+
+def _telling(original: Callable[..., Any], note: Callable[[Any], None]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def look(path: Any, *arguments: Any, **keywords: Any) -> Any:
+        if keywords.get("dir_fd") is None:
+            note(path)
+        return original(path, *arguments, **keywords)
+
+    return look
