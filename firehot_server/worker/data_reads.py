@@ -62,6 +62,7 @@ class DataReads:
         self._read: set[str] = set()
         self._listed: set[str] = set()
         self._looked: set[str] = set()
+        self._looks: Looks | None = None
         self._written: set[str] = set()
         self._own = threading.local()
         self._project = _folder(project)
@@ -82,7 +83,8 @@ class DataReads:
     def imported(self, events: AuditEvents) -> None:
         """The app is imported: what it reads from now on, it reads again whenever it likes."""
         self._is_importing = False
-        self._looks.end()
+        if self._looks is not None:
+            self._looks.end()
         for event in _LISTINGS:
             events.off(event, self.listed)
         if not self._listed:
