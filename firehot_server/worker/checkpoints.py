@@ -5,7 +5,6 @@ A parent that waits is a complete, valid state of the program: it has read what 
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -138,7 +137,6 @@ class Checkpoints:
             pacing.refused()
             return
         self._log.flush()
-        gc.freeze()  # what lives now lives on: the collector need not write to its pages, which would copy them
         copied = self._copies.count()
         numbers = states()
         offspring = self._ties.fork()

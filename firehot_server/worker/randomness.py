@@ -20,6 +20,8 @@ class Randomness:
 
     def __init__(self) -> None:
         self._fresh = states()
+        self._seeded: set[str] = set()
+        """Those that the project has seeded."""
 
     def go_on(self, before: States) -> None:
         """This is the copy of a process that only waits: its numbers are drawn here."""
@@ -31,15 +33,14 @@ class Randomness:
         Args:
             before: the states when the process began to wait.
         """
+        self._seeded |= {name for name, state in before.items() if not self._is_fresh(name, state)}
         reseed()
-        _restore({name: state for name, state in before.items() if self._was_seeded(name, state)})
-        self._fresh = {name: state for name, state in states().items() if not self._was_seeded(name, before.get(name))}
+        _restore({name: state for name, state in before.items() if name in self._seeded})
+        self._fresh = states()
 
-    def _was_seeded(self, name: str, state: Any) -> bool:
-        fresh = self._fresh.get(name)
-        if fresh is None or state is None:
-            return False  # loaded since: by its own import it is fresh
-        return not _descends(fresh, state)
+    def _is_fresh(self, name: str, state: Any) -> bool:
+        """Also if it was loaded since then: by its own import it is."""
+        return name not in self._fresh or _descends(self._fresh[name], state)
 
 
 def states() -> States:
