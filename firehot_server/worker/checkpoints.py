@@ -77,7 +77,7 @@ class Checkpoints:
         self._pacing = Pacing(plan, time.monotonic(), self._copies.seconds)
 
     def give_up(self) -> None:
-        """No more of it: the import has failed, or another process leaves them."""
+        """No more of it: the import has failed."""
         self._pacing = None
 
     def end(self, events: AuditEvents) -> tuple[float, Obstacle | None]:
@@ -140,9 +140,9 @@ class Checkpoints:
         copied = self._copies.count()
         numbers = states()
         offspring = self._ties.fork()
+        pacing.paused(time.monotonic(), copied)
         if offspring is None:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._ties.mask)
-            pacing.paused(time.monotonic(), copied)
             self._randomness.go_on(numbers)
             self._auditor.rebase()
         else:
@@ -176,12 +176,12 @@ class Checkpoints:
         return False
 
     def _resume(self, pacing: Pacing, dispositions: Mapping[signal.Signals, Any]) -> None:
+        self._pacing = None  # what is imported until there is something to do is not the project's
         hygiene.resume(dispositions, self._ties.mask)
         plan = self._take()
-        if plan is None:
-            self.give_up()
-        else:
+        if plan is not None:
             pacing.resume(plan, time.monotonic())
+            self._pacing = pacing
 
 
 def _gate_imports(before: Callable[[str], None], missed: Callable[[], None]) -> None:

@@ -37,30 +37,33 @@ def own_pages(is_wanted: Callable[[], bool]) -> int:
     Does nothing where the system cannot do it.
     """
     done = 0
-    populate = _populate() if _has_room() else None
-    if populate is None:
+    if _madvise is None or not _has_room():
         return 0
     for start, end in _chunks(_in_use()):
-        if done >= _LIMIT or is_wanted() or not populate(start, end - start):
+        if done >= _LIMIT or is_wanted() or _madvise(start, end - start, _POPULATE_WRITE) != 0:
             break
         done += end - start
     return done
 
 
-def _populate() -> Callable[[int, int], bool] | None:
-    """`madvise`, by way of ctypes, of which nothing stays: to the app it is not imported."""
+def _find_madvise() -> Any:
+    """By way of ctypes, of which nothing stays: to the app it is not imported. None, if there is no such function."""
     before = set(sys.modules)
     try:
         import ctypes
 
-        madvise: Any = ctypes.CDLL(None, use_errno=True).madvise
+        madvise: Any = ctypes.CDLL(None).madvise
         madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     except (ImportError, OSError, AttributeError):
         return None
     finally:
         for name in sys.modules.keys() - before:
             del sys.modules[name]
-    return lambda address, size: madvise(address, size, _POPULATE_WRITE) == 0
+    return madvise
+
+
+# Here, while the template starts and the project cannot be imported yet: it may have a module of that name.
+_madvise: Final = _find_madvise()
 
 
 def _has_room() -> bool:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 _UNSEEN = frozenset({"port.txt"})
+_LINK = "\udcff-> "
+"""What the text of a symbolic link begins with, before the place that it leads to."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,10 @@ class Write:
     def apply(self, root):
         path = root / self.path
         path.parent.mkdir(parents=True, exist_ok=True)
+        if is_link(self.text):
+            Remove(self.path).apply(root)
+            path.symlink_to(self.text.removeprefix(_LINK))
+            return
         data = self.text.encode(errors="surrogateescape")
         former = path.stat() if path.exists() else path.parent.stat()
         if self.how == "by rename":
@@ -117,15 +123,27 @@ class KeepFolderTimes:
                 os.utime(folder, ns=(former.st_atime_ns, former.st_mtime_ns))
 
 
+def is_link(text):
+    """Whether this, of `read_tree`, is a symbolic link."""
+    return text.startswith(_LINK)
+
+
+def target_of(path, text):
+    """The path, below the project's folder, to which a link at that path leads."""
+    return os.path.normpath(os.path.join(os.path.dirname(path), text.removeprefix(_LINK)))
+
+
 def read_tree(root):
-    """Path → text of every file."""
+    """Path → text of every file, and of every symbolic link."""
     files = {}
     for folder, folders, names in os.walk(root):
         folders.sort()
-        for name in sorted(names):
+        for name in sorted([*names, *folders]):
             path = Path(folder, name)
             below = path.relative_to(root).as_posix()
-            if below not in _UNSEEN and path.exists():  # a link may lead nowhere
+            if path.is_symlink():
+                files[below] = f"{_LINK}{path.readlink()}"
+            elif path.is_file() and below not in _UNSEEN:
                 files[below] = path.read_bytes().decode(errors="surrogateescape")
     return files
 

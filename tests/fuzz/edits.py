@@ -4,7 +4,7 @@ import contextlib
 import re
 from dataclasses import dataclass, field
 
-from tests.fuzz.disk import KeepFolderTimes, Link, Move, Prune, Remove, Touch, Write
+from tests.fuzz.disk import KeepFolderTimes, Link, Move, Prune, Remove, Touch, Write, is_link, target_of
 from tests.fuzz.imports import Module, import_of
 from tests.fuzz.projects import LEAVES, PACKAGES, modules_of, optional_source, source_of
 from tests.fuzz.snippets import OPTIONAL
@@ -99,10 +99,12 @@ def choose(rng, files, history):
 
 def restore(rng, files, tree):
     """What `git checkout` does: only what differs is written or removed."""
-    gone = [Remove(path) for path in files if path not in tree]
-    steps = [*gone, *(_save(rng, path, text) for path, text in tree.items() if files.get(path) != text)]
-    rng.shuffle(steps)
-    return (*steps, Prune()) if rng.random() < 0.5 else tuple(steps)
+    gone = [Remove(path) for path, text in files.items() if path not in tree or (is_link(text) and tree[path] != text)]
+    saves = [_save(rng, path, text) for path, text in tree.items() if files.get(path) != text]
+    rng.shuffle(gone)
+    rng.shuffle(saves)
+    steps = (*gone, *saves)
+    return (*steps, Prune()) if rng.random() < 0.5 else steps
 
 
 def _save(rng, path, text):
@@ -112,7 +114,7 @@ def _save(rng, path, text):
 
 
 def _sources(files):
-    return [path for path in files if path.endswith(".py") and path != "app.py"]
+    return [path for path in files if path.endswith(".py") and path != "app.py" and not is_link(files[path])]
 
 
 def _with_number(rng, text):
@@ -143,7 +145,7 @@ def _saves_in_a_row(rng, files, _history):
 
 
 def _data(rng, files, _history):
-    path = rng.choice([path for path in files if not path.endswith(".py")] or [""])
+    path = rng.choice([path for path in files if not path.endswith(".py") and not is_link(files[path])] or [""])
     if not path:
         return None
     text = rng.choice([_with_number(rng, files[path]), files[path][:5], "", None])
@@ -401,6 +403,13 @@ def _linked(rng, files, _history):
     return not what.startswith("store/") and [Link(what, f"store/{rng.randrange(100)}/{what.rpartition('/')[2]}")]
 
 
+def _through_link(rng, files, _history):
+    """Saved by the name of a link: as an editor does that was given that name."""
+    path = rng.choice([path for path, text in files.items() if is_link(text)] or [""])
+    text = path and files.get(target_of(path, files[path]))
+    return text and [Write(path, _with_number(rng, text) or f"{text}# more\n", rng.choice(("in place", "by rename")))]
+
+
 def _several(rng, files, history):
     steps = []
     for _ in range(rng.randrange(2, 6)):
@@ -444,6 +453,7 @@ EDITS = {
     "folder times kept": (_folder_times_kept, 3),
     "coding": (_coding, 1),
     "linked": (_linked, 2),
+    "through link": (_through_link, 2),
     "several": (_several, 4),
 }
 """Name → what makes the steps (none: not possible here), and how often it is chosen."""
