@@ -68,8 +68,9 @@ class AppPreloads(Preloads):
 
     def learn(self, modules: Iterable[str]) -> tuple[str, ...]:
         """Remember what a worker had to import itself; what of it is worth adding to the template now."""
-        known = {*self._memory.learned, *self._memory.static}
-        new = [name for name in self.wanted(modules) if name not in known]
+        # What was rejected is looked at again for the next template; here, requests wait.
+        known = {*self._memory.learned, *self._memory.static, *self._memory.rejected}
+        new = list(self.wanted(name for name in modules if name not in known))
         if new:
             self._memory.learned += new
             self._save()
