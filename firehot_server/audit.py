@@ -125,6 +125,7 @@ class PauseAuditor:
         """This process is a copy now: take what it has for given."""
         self._first = Snapshot.take(self._ours())
         self._pools = _count_fork_safe_pools()
+        self._shared = _shared_memory()
 
     def check(self) -> tuple[str, ...]:
         """What there is, beyond what was given, that forbids a fork; empty when it is safe."""
@@ -133,10 +134,15 @@ class PauseAuditor:
         if now.native_threads > self._first.native_threads:
             allowed = (_count_fork_safe_pools() - self._pools) * _threads_per_pool()
         found = findings(self._first, now, allowed_threads=allowed, harmless=frozenset({_APPENDED}))
-        return (*found, *_other_findings())
+        return (*found, *self._other_findings())
+
+    def _other_findings(self) -> Iterator[str]:
+        if _shared_memory() - self._shared:
+            yield "it left memory that is shared between processes"
+        yield from _process_findings()
 
 
-def _other_findings() -> Iterator[str]:
+def _process_findings() -> Iterator[str]:
     if _has_children():
         yield "it left a child process running"
     if any(signal.getitimer(timer)[0] for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)):
@@ -144,11 +150,23 @@ def _other_findings() -> Iterator[str]:
 
 
 def _has_children() -> bool:
+    wait = getattr(os, "waitid", None)  # macOS has it from Python 3.13 on
+    if wait is None:
+        return False
     try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        wait(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return False
     return True
+
+
+def _shared_memory() -> frozenset[bytes]:
+    """Addresses of memory that copies would share, and which may have no descriptor: maps, locks, semaphores."""
+    try:
+        with open("/proc/self/maps", "rb") as maps:
+            return frozenset(line.split(maxsplit=1)[0] for line in maps if b" rw-s " in line)
+    except OSError:
+        return frozenset()
 
 
 def findings(

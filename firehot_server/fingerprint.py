@@ -15,9 +15,6 @@ EMPTY: Final = importlib.util.source_hash(b"")
 NOTHING: Final = b""
 """Of a lookup that finds no module."""
 
-FOLDER: Final = b"folder"
-"""Of a look at one."""
-
 _SUFFIXES: Final = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)
 """In the order in which the interpreter tries them."""
 
@@ -63,7 +60,7 @@ def look_of(path: str) -> bytes | None:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
         return None
-    return b"file" if stat.S_ISREG(mode) else FOLDER if stat.S_ISDIR(mode) else b"other"
+    return b"file" if stat.S_ISREG(mode) else b"folder" if stat.S_ISDIR(mode) else b"other"
 
 
 def lookup_digest_of(path: str) -> bytes:

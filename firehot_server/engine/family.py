@@ -10,6 +10,7 @@ from firehot_server.discovery.locate import with_parents
 from firehot_server.engine.lineages import Lineages
 from firehot_server.errors import CannotPreload, EnvironmentEnded
 from firehot_server.logs import logger
+from firehot_server.messages import Paused
 from firehot_server.supervisor import events as ev
 from firehot_server.supervisor.processes import CALLING
 from firehot_server.supervisor.templates import Policy, Templates
@@ -131,13 +132,20 @@ class Family:
 
     def hear(self, worker: WorkerProcess, message: Message) -> WorkerProcess | None:
         """See `Lineages.hear`."""
-        heard = [line.lineages.hear(worker, message) for line in self._lines()]
-        return next(filter(None, heard), None)
+        copy = next(filter(None, [line.lineages.hear(worker, message) for line in self._lines()]), None)
+        if copy is None and isinstance(message, Paused) and self._current is not None:
+            copy = self._current.lineages.adopt(worker, message)
+        return copy
 
-    def ended(self, pid: int) -> None:
-        """A worker is gone."""
+    def answered(self, pid: int) -> None:
+        """See `Lineages.answered`."""
         for line in self._lines():
-            line.lineages.ended(pid)
+            line.lineages.answered(pid)
+
+    def ended(self, pid: int, *, was_killed: bool) -> None:
+        """See `Lineages.ended`."""
+        for line in self._lines():
+            line.lineages.ended(pid, was_killed=was_killed)
 
     def withdraw(self, first: Message) -> None:
         """Forget this fork, if it has not come about yet."""
@@ -196,6 +204,7 @@ class Family:
             self._coming = None
         former, self._current = self._current, line
         if former is not None:
+            former.lineages.retire()
             former.templates.pass_orders_to(line.templates)
             self._dismiss(former)
 
@@ -225,12 +234,12 @@ class Family:
             Deadline: children are left.
         """
         for line in self._lines():
-            line.lineages.close()
+            line.lineages.retire()
             line.templates.retire()
         self._pump.wait(self._has_no_children, "the last processes to end", _REAP_SECONDS)
 
     def _has_no_children(self) -> bool:
-        return not any(line.templates.has_children for line in self._lines())
+        return not any(line.templates.has_children or line.lineages.pids() for line in self._lines())
 
     def end(self) -> None:
         """End every template, at once."""

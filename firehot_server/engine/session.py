@@ -40,6 +40,8 @@ STOP_SECONDS = 5.0
 
 # How long a template may take to report the end of a worker whose channel is closed, in seconds.
 _EXIT_REPORT_SECONDS = 1.0
+# How long a process may take to be forked, in seconds.
+_BEGIN_SECONDS = 120.0
 # How long a process that was told to run a function may take to read its arguments, in seconds.
 _SEND_SECONDS = 60.0
 # How long the kernel may take to end processes that it was told to kill, in seconds.
@@ -121,7 +123,7 @@ class Session:
             )
             self._family.fork(message, functools.partial(self._began, call))
             try:
-                self._pump.wait(lambda: call.has_begun or self._is_over(), f"a process for {call.name}")
+                self._pump.wait(lambda: call.has_begun or self._is_over(), f"a process for {call.name}", _BEGIN_SECONDS)
                 self._check()
                 self._pump.wait(lambda: call.has_been_sent, f"{call.name} to take its arguments", _SEND_SECONDS)
             except BaseException:
@@ -291,7 +293,7 @@ class Session:
     def _hear(self, call: Call, message: Message) -> None:
         if isinstance(message, Returned | Raised):
             call.hear(message)
-            self._family.ended(call.pid)  # its import, at least
+            self._family.answered(call.pid)
         elif call.process is not None and (copy := self._family.hear(call.process, message)) is not None:
             del self._running[call.pid]  # that process waits from now on
             self._began(call, copy)
@@ -316,7 +318,8 @@ class Session:
     def _over(self, call: Call, status: int | None) -> None:
         if call.process is not None:
             self._running.pop(call.pid, None)
-            self._family.ended(call.pid)
+            by_signal = status is not None and os.WIFSIGNALED(status)
+            self._family.ended(call.pid, was_killed=by_signal and not call.is_over and not call.was_stopped)
             self._switchboard.release(call.process)
             call.ended(status)
 

@@ -33,7 +33,7 @@ class Checkpoints:
 
     Args:
         on_exited: takes the `Exited` of a checkpoint's child.
-        on_lost: takes the orders for workers of one that has ended by itself.
+        on_lost: takes the orders for workers of one that has ended, or is stale.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Checkpoints:
         self._on_exited = on_exited
         self._on_lost = on_lost
         self._chain: list[Checkpoint] = []
-        self._retired: list[WaitingProcess] = []
+        self._retired: list[Checkpoint] = []
         self._favourite: Checkpoint | None = None
         """The one that will most likely be resumed next."""
 
@@ -54,13 +54,13 @@ class Checkpoints:
 
     @property
     def pids(self) -> list[int]:
-        """Of those that wait to be resumed."""
-        return [checkpoint.process.pid for checkpoint in self._chain]
+        """Of those that wait to be resumed, and of their stand-bys."""
+        return [pid for checkpoint in self._chain for pid in (checkpoint.process.pid, *checkpoint.forks.standby_pids)]
 
     @property
     def all_pids(self) -> list[int]:
         """Of those, too, that are stale, and wait for their children to end."""
-        return [*self.pids, *(process.pid for process in self._retired)]
+        return [*self.pids, *(checkpoint.process.pid for checkpoint in self._retired)]
 
     @property
     def deepest(self) -> Checkpoint | None:
@@ -83,6 +83,8 @@ class Checkpoints:
         checkpoint = self.deepest
         if checkpoint is None:
             return None
+        if self._favourite is not None and self._favourite is not checkpoint:
+            self._favourite.forks.drop_standby()  # it has made its memory its own
         self._favourite = checkpoint
         checkpoint.forks.fork(first, take)
         return checkpoint.state
@@ -102,33 +104,38 @@ class Checkpoints:
     def retire_after(self, state: State) -> None:
         """Those behind this state are stale. Each ends when its last child has."""
         stale = [checkpoint for checkpoint in self._chain if checkpoint.state.position > state.position]
+        orders: list[Order] = []
         for checkpoint in reversed(stale):
             self._chain.remove(checkpoint)
-            self._retire(checkpoint)
+            orders += self._retire(checkpoint)
+        if orders:
+            self._on_lost(orders)
 
-    def _retire(self, checkpoint: Checkpoint) -> None:
+    def _retire(self, checkpoint: Checkpoint) -> list[Order]:
+        """The orders that nothing came of."""
         if checkpoint is self._favourite:
             self._favourite = None
-        checkpoint.forks.close()
-        process = checkpoint.process
-        process.retired = True
-        self._retired.append(process)
-        self._end_if_idle(process)
+        checkpoint.process.retired = True
+        self._retired.append(checkpoint)
+        orders = checkpoint.forks.close()
+        self._end_if_idle(checkpoint)
+        return orders
 
-    def _end_if_idle(self, process: WaitingProcess) -> None:
-        if process.retired and not process.workers:
-            self._switchboard.release(process)
-            self._retired.remove(process)
+    def _end_if_idle(self, checkpoint: Checkpoint) -> None:
+        """Not before it has reaped all that was forked of it."""
+        if not checkpoint.process.workers and not checkpoint.forks.is_forking:
+            self._switchboard.release(checkpoint.process)
+            self._retired.remove(checkpoint)
 
     def _hear(self, checkpoint: Checkpoint, message: Message) -> None:
         match message:
             case Forked():
-                checkpoint.forks.forked(message)
+                checkpoint.forks.forked(message)  # which ends it, if there are to be no more
             case Exited():
                 checkpoint.process.workers.discard(message.pid)
                 self._on_exited(message)
-                if checkpoint.process in self._retired:
-                    self._end_if_idle(checkpoint.process)
+                if checkpoint in self._retired:
+                    self._end_if_idle(checkpoint)
             case _:
                 raise AssertionError(message)
 
@@ -138,8 +145,8 @@ class Checkpoints:
         self._switchboard.release(checkpoint.process)
         if checkpoint in self._chain:
             self._chain.remove(checkpoint)
-        if checkpoint.process in self._retired:
-            self._retired.remove(checkpoint.process)
+        if checkpoint in self._retired:
+            self._retired.remove(checkpoint)
         if checkpoint is self._favourite:
             self._favourite = None
         if orders:
@@ -147,18 +154,15 @@ class Checkpoints:
 
     def disown(self) -> None:
         """Close what this process has of them, a copy (by fork) of the process that they belong to."""
-        for checkpoint in self._chain:
+        for checkpoint in (*self._chain, *self._retired):
             checkpoint.forks.disown()
             checkpoint.process.close()
-        for process in self._retired:
-            process.close()
 
     def close(self) -> None:
         """End all of them."""
-        for checkpoint in self._chain:
+        for checkpoint in (*self._chain, *self._retired):
             checkpoint.forks.close()
-        for process in (*(checkpoint.process for checkpoint in self._chain), *self._retired):
-            self._switchboard.release(process)
+            self._switchboard.release(checkpoint.process)
         self._chain.clear()
         self._retired.clear()
         self._favourite = None

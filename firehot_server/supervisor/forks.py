@@ -32,6 +32,8 @@ class Forks:
         self._standby: WorkerProcess | None = None
         self._is_forking = False
         self._is_closed = False
+        self._has_own_pages = False
+        """The stand-by has made its memory its own: only the favourite may."""
 
     def fork(self, first: Message, take: Callable[[WorkerProcess], None]) -> None:
         """Get a worker.
@@ -52,8 +54,11 @@ class Forks:
         Args:
             is_favourite: it will probably be needed next, of all that wait.
         """
+        if self._has_own_pages and not is_favourite:
+            self.drop_standby()
         if self._standby is None and not self._is_forking and not self._is_closed:
             self._is_forking = True
+            self._has_own_pages = is_favourite
             self._switchboard.send(self._process, Fork(is_favourite))
 
     def forked(self, message: Forked) -> None:
@@ -70,7 +75,7 @@ class Forks:
         if self._orders:
             self._release_standby()
         else:
-            self._switchboard.attach(worker, _ignore, self._drop_standby)
+            self._switchboard.attach(worker, _ignore, self.drop_standby)
 
     def withdraw(self, first: Message | None = None) -> None:
         """Forget the worker that this was to be told, if it is not there yet; None: every one."""
@@ -82,10 +87,26 @@ class Forks:
     def close(self) -> list[Order]:
         """Make no more of them; the orders that nothing came of."""
         self._is_closed = True
-        self._drop_standby()
+        self.drop_standby()
         orders = list(self._orders)
         self._orders.clear()
         return orders
+
+    @property
+    def is_forking(self) -> bool:
+        """A copy is on its way."""
+        return self._is_forking
+
+    @property
+    def standby_pids(self) -> list[int]:
+        """Of the stand-by, if there is one."""
+        return [] if self._standby is None else [self._standby.pid]
+
+    def drop_standby(self) -> None:
+        """End it, if there is one."""
+        if self._standby is not None:
+            self._switchboard.release(self._standby)
+            self._standby = None
 
     def disown(self) -> None:
         """Close what this process has of them, a copy (by fork) of the process that they belong to."""
@@ -101,11 +122,6 @@ class Forks:
         take(worker)
         if self._orders or self._is_ahead:
             self.prepare()
-
-    def _drop_standby(self) -> None:
-        if self._standby is not None:
-            self._switchboard.release(self._standby)
-            self._standby = None
 
 
 def _ignore(_message: Message) -> None:

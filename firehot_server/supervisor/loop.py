@@ -298,6 +298,8 @@ class Supervisor:
         self._checkpoints.withdraw()
         begin = Begin(action.generation, action.role, action.failure, action.in_loop, self._pauses(action))
         if begin.pauses is not None:
+            # Of what is no reason to reload, but has changed, too.
+            self._checkpoints.retire_after(self._valid_state(self._ledger.doubt))
             deepest = self._checkpoints.deepest
             state = TEMPLATE if deepest is None else deepest.state
             self._ledger.begin(action.worker, state.position)
@@ -393,8 +395,9 @@ class Supervisor:
                 raise AssertionError(message)
 
     def _imported(self, number: int, message: Imported) -> None:
-        self._ledger.imported = self._ledger.position
-        self._prospects.seconds = message.seconds or None
+        if number == self._ledger.worker and message.seconds:
+            self._ledger.imported = self._ledger.position
+            self._prospects.seconds = message.seconds
         if message.obstacle is not None:
             self._report_obstacle(message.obstacle)
         self._feed(ev.Imported(number))
@@ -495,12 +498,16 @@ class Supervisor:
             self._reload(edit.describe(self._shorten), min(edit.position, self._ledger.doubt))
 
     def _reload(self, cause: str, position: int) -> None:
-        state = rewind(position, [TEMPLATE, *self._checkpoints.states])
+        state = self._valid_state(position)
         is_reinstalled = self._installation.has_changed()
         if is_reinstalled:
             cause = f"{cause}, packages were installed"
+        self._checkpoints.withdraw()
         self._checkpoints.retire_after(state)
         self._feed(ev.EditNoticed(cause, new_interpreter=is_reinstalled or state is INTERPRETER))
+
+    def _valid_state(self, position: int) -> State:
+        return rewind(position, [TEMPLATE, *self._checkpoints.states])
 
     def _update_watch(self, *, now: bool = False) -> None:
         """Watch what the ledger wants watched. While a worker imports, that grows by the module: gather."""

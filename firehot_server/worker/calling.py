@@ -40,6 +40,7 @@ class Caller:
         self._job = job
         self._call = Call(Surroundings("", dict(os.environ), tuple(sys.path)), payload=_REHEARSAL)
         self._standby = StandBy(job)
+        self._has_imported = False
         log = ReadLog(
             job.origins,
             job.folder,
@@ -58,6 +59,7 @@ class Caller:
         _run(self._call, self._job.origins)  # a rehearsal: a forked process is slow where it first touches memory
         self._checkpoints.take_stock()
         plan = self._take()
+        _enter(self._call.surroundings)  # not in a copy: it has the same, and what the import has changed in them
         try:
             answer = self._import(plan)
             process = os.getpid()  # of a copy, if this one has left checkpoints
@@ -78,13 +80,12 @@ class Caller:
         assert isinstance(call, Call)
         self._call = call
         _take_streams(call)
-        _enter(call.surroundings)
         return call.pauses
 
     def _tell(self, message: Message) -> None:
-        """Whoever makes calls need not listen; it is kept until then."""
-        if self._call.pauses is not None:
-            self._job.ties.channel.send(message)
+        """Whoever makes calls need not listen; it is kept until then. Of a function's own imports nobody asks."""
+        if self._call.pauses is not None and not self._has_imported:
+            self._standby.link.post(message)
 
     def _import(self, plan: Pauses | None) -> Message | None:
         """What the call needs of the project's modules; the answer to it, if that cannot be imported."""
@@ -104,6 +105,7 @@ class Caller:
             self._checkpoints.end(events)
             self._log.imported(events)
             self._tell(Imported())
+            self._has_imported = True
         return None
 
 

@@ -120,7 +120,7 @@ class Checkpoints:
 
     def _consider(self, place: str, name: str) -> None:
         pacing = self._pacing
-        if pacing is None or not self._log.modules or threading.current_thread() is not threading.main_thread():
+        if pacing is None or not self._log.modules or threading.get_ident() != threading.main_thread().ident:
             return
         pacing.advance(time.monotonic())
         edited, likely = name in pacing.plan.edited, name in pacing.plan.likely
@@ -146,6 +146,7 @@ class Checkpoints:
             self._randomness.go_on(numbers)
             self._auditor.rebase()
         else:
+            self._log.is_quiet = True
             dispositions = ignore_signals()
             if not self._wait(offspring, place):
                 os._exit(0)
@@ -157,7 +158,10 @@ class Checkpoints:
         self._refused = None
 
     def _audit(self) -> tuple[str, ...]:
-        return (*self._auditor.check(), *self._culprits.temporary_findings)
+        try:
+            return (*self._auditor.check(), *self._culprits.temporary_findings)
+        except Exception as error:  # of this system: the import around this must never hear of it
+            return (f"it cannot be examined here ({type(error).__name__}: {error})",)
 
     def _wait(self, offspring: Offspring, place: str) -> bool:
         """Be a checkpoint until the supervisor is gone; True in a copy that is to go on."""
@@ -179,6 +183,7 @@ class Checkpoints:
         self._pacing = None  # what is imported until there is something to do is not the project's
         hygiene.resume(dispositions, self._ties.mask)
         plan = self._take()
+        self._log.is_quiet = False
         if plan is not None:
             pacing.resume(plan, time.monotonic())
             self._pacing = pacing

@@ -12,7 +12,7 @@ import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
-from firehot_server.fingerprint import FOLDER, data_digest_of, listing_of, look_of
+from firehot_server.fingerprint import data_digest_of, listing_of, look_of
 from firehot_server.messages import Read
 from firehot_server.worker.looks import Looks
 
@@ -112,11 +112,8 @@ class DataReads:
             self._note_listed(_absolute("." if path is None else path))
 
     def looked(self, path: Any) -> None:
-        """Somebody is about to look whether there is something at this path.
-
-        Folders that are there do not count: what matters in them is read. Nor does the search for links in a path.
-        """
-        if isinstance(path, int) or getattr(self._own, "is_reading", False):
+        """Somebody is about to look whether there is something here. A search for links in a path does not count."""
+        if isinstance(path, int) or not self._is_importing or getattr(self._own, "is_reading", False):
             return
         if sys._getframe(2).f_code.co_name not in _RESOLVING:
             self._note_looked(_absolute(path))
@@ -151,9 +148,7 @@ class DataReads:
         self._looked.add(path)
         self._own.is_reading = True
         try:
-            found = look_of(path)
-            if found != FOLDER:
-                self._announce_read(Read("look", path, found))
+            self._announce_read(Read("look", path, look_of(path)))
         finally:
             self._own.is_reading = False
 
@@ -171,7 +166,7 @@ class DataReads:
                 self._announce_written(path)
 
     def _matters(self, path: str) -> bool:
-        if path.startswith(self._temporary) and not path.startswith(self._project):
+        if path.startswith(self._temporary) and not os.path.join(path, "").startswith(self._project):
             return False
         return not path.startswith(self._elsewhere) and self._is_first_party(path)
 

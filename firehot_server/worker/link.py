@@ -41,6 +41,14 @@ class Link:
         except (ChannelClosed, Deadline):
             os._exit(1)
 
+    def post(self, message: Message) -> None:
+        """Tell the supervisor when it listens; this process does not wait for that."""
+        try:
+            with self._lock:
+                self._ties.channel.send(message)
+        except ChannelClosed:
+            os._exit(1)
+
     def deliver(self, message: Message) -> None:
         """Tell the supervisor something large, for which it may have no time as long as it likes."""
         try:

@@ -24,7 +24,7 @@ class Looks:
     def __init__(self, note: Callable[[Any], None]) -> None:
         self._originals = {name: getattr(os, name) for name in _FUNCTIONS}
         for name, original in self._originals.items():
-            self._replace(name, _telling(original, note))
+            self._replace(name, _Telling(original, note))
 
     def end(self) -> None:
         """They are what they were. One that somebody has kept goes on to work, and tells nobody who cares."""
@@ -40,11 +40,22 @@ class Looks:
         setattr(os, name, function)
 
 
-def _telling(original: Callable[..., Any], note: Callable[[Any], None]) -> Callable[..., Any]:
-    @functools.wraps(original)
-    def look(path: Any, *arguments: Any, **keywords: Any) -> Any:
-        if keywords.get("dir_fd") is None:
-            note(path)
-        return original(path, *arguments, **keywords)
+class _Telling:
+    """A function that tells before it looks. No function, so that it is bound to no object, as the original is not."""
 
-    return look
+    def __init__(self, original: Callable[..., Any], note: Callable[[Any], None]) -> None:
+        functools.update_wrapper(self, original)
+        self._original = original
+        self._note = note
+
+    def __call__(self, path: Any, *arguments: Any, **keywords: Any) -> Any:
+        if keywords.get("dir_fd") is None:
+            self._note(path)
+        return self._original(path, *arguments, **keywords)
+
+    def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
+        return _function, (self._original.__name__,)
+
+
+def _function(name: str) -> Any:
+    return getattr(os, name)

@@ -46,6 +46,8 @@ class ReadLog:
         self._looked: dict[str, bytes] = {}
         self.modules = 0
         """How many were read."""
+        self.is_quiet = False
+        """This process waits: what it reads now is not the project's doing."""
         self._data = DataReads(
             origins.is_first_party,
             project,
@@ -92,5 +94,7 @@ class ReadLog:
             self._note(Read("data", file, data_digest_of(file)))
 
     def _note(self, read: Read) -> None:
+        if self.is_quiet:
+            return
         with self._lock:
             self._untold.append(read)

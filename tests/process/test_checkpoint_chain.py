@@ -178,7 +178,7 @@ def test_the_stand_by_is_made_where_the_last_edit_rewound_to(scene):
     scene.turn(lambda: scene.taken, "the worker")
     scene.pause(202, STATES[2])
     scene.checkpoints.prepare()
-    assert scene.peers[1].heard() == [Fork(), Fork()]
+    assert scene.peers[1].heard() == [Fork(), Fork(is_favourite=True)]
     assert scene.peers[-1].heard() == []
 
 

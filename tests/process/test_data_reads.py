@@ -3,6 +3,7 @@
 import glob
 import io
 import os
+import pickle
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from firehot_server.fingerprint import data_digest_of
 from firehot_server.worker.audit_events import AuditEvents
 from firehot_server.worker.data_reads import DataReads
+from firehot_server.worker.looks import Looks
 from tests.support.processes import in_fork
 
 
@@ -29,13 +31,16 @@ class Reader:
         self._project = project
         self._events = AuditEvents()
         self.notes = []
+        self.looks = []
         self.before = []
         self._reads = DataReads(
             lambda path: not path.startswith("/installed"),
             str(project),
             str(project / "cache"),
             lambda path: self.before.append((self._short(path), [name for name, _ in self.notes])),
-            lambda read: self.notes.append((self._short(read.path), read.digest)),
+            lambda read: (self.looks if read.kind == "look" else self.notes).append(
+                (self._short(read.path), read.digest)
+            ),
             lambda path: self.notes.append((self._short(path), "written")),
         )
         self._reads.listen(self._events)
@@ -60,7 +65,7 @@ def reader_after(project, *steps):
         reader = Reader(project)
         for step in steps:
             step(reader)
-        return reader.notes, reader.before, reader.heard_events
+        return reader.notes, reader.before, reader.heard_events, reader.looks
 
     return in_fork(run)
 
@@ -256,7 +261,7 @@ def test_a_folder_that_was_not_listed(project):
 def test_it_is_asked_before_anything_is_announced(project):
     """A process that waits there has not read it: once for each file and folder."""
     make(project, "a.txt")
-    _, before, _ = reader_after(
+    _, before, _, _ = reader_after(
         project,
         lambda _: Path("config.yaml").read_text(),
         lambda _: Path("config.yaml").read_text(),
@@ -282,7 +287,7 @@ def test_it_is_asked_before_anything_is_announced(project):
 )
 def test_what_is_heard_when_the_app_is_imported(project, step, events):
     """No more than is needed to tell that it writes what it has read."""
-    _, _, heard = reader_after(project, lambda _: step(), lambda reader: reader.imported())
+    _, _, heard, _ = reader_after(project, lambda _: step(), lambda reader: reader.imported())
     assert events <= heard
     assert heard & {"os.listdir", "os.scandir"} == set()
     assert events or not heard
@@ -293,3 +298,61 @@ def _quietly(function):
         function()
     except OSError:
         pass
+
+
+# -- looks
+
+
+def looked(project, *steps):
+    """What is announced of looks while these run in the project's folder."""
+    return reader_after(project, *steps)[3]
+
+
+@pytest.mark.parametrize(
+    ("look", "expected"),
+    [
+        (lambda: os.path.exists("config.yaml"), [("config.yaml", b"file")]),
+        (lambda: Path("config.yaml").is_file(), [("config.yaml", b"file")]),
+        (lambda: os.path.isdir("."), [(".", b"folder")]),
+        (lambda: Path("local.yaml").exists(), [("local.yaml", None)]),
+        (lambda: os.path.lexists("local.yaml"), [("local.yaml", None)]),
+        (lambda: os.access("config.yaml", os.R_OK), [("config.yaml", b"file")]),
+        (lambda: os.path.realpath("config.yaml"), []),
+        (lambda: os.stat(0), []),
+        (lambda: os.path.exists("/installed/data.txt"), []),
+    ],
+)
+def test_every_way_to_look(project, look, expected):
+    """Once; what is there counts, not its size."""
+    assert looked(project, lambda _: look(), lambda _: look()) == expected
+
+
+def test_looks_after_the_import_do_not_count(project):
+    """Not even by one who has kept the function."""
+
+    def look_later(reader):
+        kept = os.stat
+        reader.imported()
+        kept("config.yaml")
+        os.stat("config.yaml")
+
+    assert looked(project, look_later) == []
+
+
+def test_the_functions_that_look_are_as_good_as_the_originals():
+    """As an attribute of a class, pickled, and in the lists of what functions can do."""
+
+    def run():
+        original = os.stat
+        looks = Looks(lambda path: None)
+        kind = type("Disk", (), {"look": os.stat})
+        found = [
+            kind().look(".").st_ino == original(".").st_ino,
+            os.stat in os.supports_follow_symlinks,
+            os.stat.__name__,
+            pickle.loads(pickle.dumps(os.stat)) is os.stat,
+        ]
+        looks.end()
+        return [*found, os.stat is original, original in os.supports_follow_symlinks]
+
+    assert in_fork(run) == [True, True, "stat", True, True, True]
