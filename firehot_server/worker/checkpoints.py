@@ -139,14 +139,16 @@ class Checkpoints:
         self._log.flush()
         copied = self._copies.count()
         numbers = states()
+        # Hooks of `os.register_at_fork` run in the copy while it still has this process's channel.
+        self._log.is_quiet = True
         offspring = self._ties.fork()
         pacing.paused(time.monotonic(), copied)
         if offspring is None:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._ties.mask)
             self._randomness.go_on(numbers)
             self._auditor.rebase()
+            self._log.is_quiet = False
         else:
-            self._log.is_quiet = True
             dispositions = ignore_signals()
             if not self._wait(offspring, place):
                 os._exit(0)

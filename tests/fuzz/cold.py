@@ -19,8 +19,8 @@ class ColdStart:
     """
 
     def __init__(self, folder, installed):
-        # No bytecode is read or written, and nothing but the arguments says where modules are.
-        flags = ["-I", "-S", "-B", "-X", f"pycache_prefix={installed}/none"]
+        # Nothing but the arguments says where modules are, and the project's bytecode is never written.
+        flags = ["-I", "-S", "-B"]
         self._process = subprocess.Popen(
             [sys.executable, *flags, __file__, str(folder), str(installed)],
             cwd=folder,
@@ -69,11 +69,13 @@ def _described(error):
         step = pending.pop()
         step.stack[:] = [call for call in step.stack if not _is_hidden(call.filename)]
         pending.extend(other for other in (step.__cause__, step.__context__) if other is not None)
-    return without_addresses("".join(shown.format()))
+    return comparable("".join(shown.format()))
 
 
-def without_addresses(text):
-    """Where objects lie in memory is not compared."""
+def comparable(text):
+    """A traceback without what differs by chance: where objects lie in memory, and how deep the stack was before."""
+    if "RecursionError" in text:
+        return "RecursionError"
     return re.sub("0x[0-9a-f]+", "0x", text)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tests.fuzz.disk import Write
 from tests.fuzz.projects import seeded
+from tests.fuzz.trial import fetch
 from tests.support.files import write
 from tests.support.server import Project, Server
 from tests.support.waiting import until
@@ -114,7 +115,7 @@ class StaleTrial:
 
         def is_right():
             nonlocal last
-            last = server.get().text
+            _, last = fetch(server.port)
             return last == json.dumps(self._values)
 
         try:

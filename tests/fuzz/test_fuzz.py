@@ -10,7 +10,7 @@ from tests.fuzz.trial import Trial
 @pytest.mark.parametrize("seed", range(6))
 def test_every_edit_is_served_as_a_fresh_interpreter_would(tmp_path, seed):
     """The module table, its order, all public values, or the failure's traceback; and checkpoints had a part in it."""
-    outcome = Trial(tmp_path, seed).run(steps=40)
+    outcome = Trial(tmp_path, seed).run(steps=50)
     assert outcome.resumed > outcome.reloads / 5, outcome
 
 
