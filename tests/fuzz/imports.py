@@ -79,7 +79,8 @@ def _by_dunder(_importer, wanted):
 
 def _inside_function(_importer, wanted):
     name = f"load_{wanted.leaf}"
-    return [f"def {name}():", f"    from {wanted.name} import VALUE as loaded", "    return loaded"], f"{name}()"
+    lines = [f"def {name}():", f"    from {wanted.name} import VALUE as loaded", "    return loaded"]
+    return [*lines, f"{name}()"], f"{name}()"
 
 
 def _lazily(_importer, wanted):
