@@ -160,7 +160,8 @@ class Supervisor:
         self._templates = self._make_templates(template)
         self._checkpoints = Checkpoints(self._switchboard, self._child_exited, self._checkpoint_lost)
         self._prospects = Prospects()
-        self._git: GitChanges | None = GitChanges(self._folder) if settings.checkpoints else None
+        self._git: GitChanges | None = None
+        """It has been asked, and its answer not taken yet."""
         self._forking: ac.ForkWorker | None = None
         """The worker that was asked for and is not there yet."""
         self._weights: dict[int, int | None] = {}
@@ -195,6 +196,8 @@ class Supervisor:
             self._watcher = Watcher(self._signals.wake)
             stack.callback(self._watcher.close)
             self._switchboard.listen(self._signals, self._woken)
+            if self._settings.checkpoints:
+                self._git = GitChanges(self._folder)
             self._feed(ev.Started())
             while self._status is None:
                 self._update_watch()

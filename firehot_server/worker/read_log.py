@@ -54,7 +54,7 @@ class ReadLog:
             cache_dir,
             before,
             self._told,
-            lambda path: send(Written(path)),
+            self._written,
         )
         watch_source_reads(origins.is_first_party, self._module, BytecodeCache(cache_dir))
         watch_lookups(origins.is_first_party, self._lookup)
@@ -82,6 +82,10 @@ class ReadLog:
     def _told(self, read: Read) -> None:
         self._note(read)
         self.flush()
+
+    def _written(self, path: str) -> None:
+        if not self.is_quiet:
+            self._send(Written(path))
 
     def _lookup(self, path: str, found: bytes) -> None:
         if self._looked.get(path) == found:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from tests.fuzz.disk import Write
 from tests.fuzz.projects import seeded
-from tests.fuzz.trial import fetch
+from tests.fuzz.trial import UNMEASURED, fetch
 from tests.support.files import write
 from tests.support.server import Project, Server
 from tests.support.waiting import until
@@ -73,7 +73,7 @@ class StaleTrial:
             self._serve(min(_SAVES_PER_SERVER, saves - len(self.saves)))
 
     def _serve(self, saves):
-        server = Server(Project(self.root), "--no-access-log", "--lifespan", "off")
+        server = Server(Project(self.root), "--no-access-log", "--lifespan", "off", environment=UNMEASURED)
         try:
             self._compare(server)
             for _ in range(saves):
