@@ -33,7 +33,7 @@ def wait(ties, say=lambda ties: ()):
     for order in waiting.orders():
         match order:
             case Fork():
-                if waiting.fork():
+                if waiting.fork(order):
                     be_copy(ties, say)
             case Extend():
                 offspring = ties.fork()
