@@ -268,6 +268,7 @@ class Supervisor:
 
     def _template_extended(self) -> None:
         """Checkpoints of the former one lack what was added. Where the import is short, they are not worth that."""
+        self._ledger.template_holds(self._templates.names)
         if (self._prospects.seconds or 0.0) < _SHORT_IMPORT_SECONDS:
             self._checkpoints.retire_after(TEMPLATE)
 
