@@ -15,8 +15,8 @@ _RECENT: Final = 8
 _LIKELY: Final = 3
 # So many checkpoints at most.
 _NUMBER: Final = 16
-# Of the import's time. Measured, an import is slowed down by about twice what checkpoints are known to cost.
-_SHARE: Final = 0.04
+# Of the import's time. Measured, an import is slowed down by a few times what checkpoints are known to cost.
+_SHARE: Final = 0.025
 MEMORY: Final = 256 << 20
 """Bytes that all processes that wait may hold alone, together."""
 

@@ -16,7 +16,7 @@ def after(*edits, late=False, **known):
 
 def test_before_anything_is_known():
     """At the end alone, for what is imported only later; and at even spacing."""
-    assert after() == Pauses(at_end=True, share=0.04)
+    assert after() == Pauses(at_end=True, share=0.025)
 
 
 @pytest.mark.parametrize(
