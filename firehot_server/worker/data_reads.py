@@ -146,11 +146,7 @@ class DataReads:
         if path in self._looked or path in self._read or path in self._written or not self._matters(path):
             return
         self._looked.add(path)
-        self._own.is_reading = True
-        try:
-            self._announce_read(Read("look", path, look_of(path)))
-        finally:
-            self._own.is_reading = False
+        self._announce("look", path, look_of)
 
     def _announce(self, kind: Any, path: str, digest_of: Callable[[str], bytes | None]) -> None:
         self._own.is_reading = True
