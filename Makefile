@@ -1,19 +1,21 @@
 # Everything sets itself up: a virtual environment with the dependencies, made anew when pyproject.toml changes.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
+# So many tests at the same time; more of them make each other late.
+JOBS ?= 2
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: run test lint fuzz bench clean
+.PHONY: run test lint fuzz bench soak clean
 
 run: $(READY)  ## serve the sample application with reload
 	@echo "Edit GREETING in sample_app/routes/pages.py and save; the open page follows. Ctrl-C ends."
 	$(BIN)/firehot-uvicorn sample_app.main:app --reload --reload-dir sample_app
 
 test: lint  ## lint, then every test, with coverage of forked processes
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
-	$(BIN)/coverage combine --quiet
+	@data=$$(mktemp -d) && trap 'rm -rf "$$data"' EXIT && export COVERAGE_FILE="$$data/coverage" && set -x && \
+	$(BIN)/coverage run -m pytest -n $(JOBS) --dist worksteal && \
+	$(BIN)/coverage combine --quiet && \
 	$(BIN)/coverage report
 
 lint: $(READY)  ## ruff and mypy
@@ -26,6 +28,9 @@ fuzz: $(READY)  ## random edits of random projects against fresh interpreters; o
 
 bench: $(READY)  ## the README's figures, beside other servers in one run
 	$(BIN)/python -m benchmarks
+
+soak: $(READY)  ## every answer while files are saved at random; otherwise by SOAK='--reloads 100' or SOAK='--chaos'
+	$(BIN)/python -m benchmarks soak --servers firehot --check $(SOAK)
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .venvs build .coverage* .mypy_cache .pytest_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks [reload] [cold] [engine] [options]`, from the repository's root."""
+"""The command line: `python -m benchmarks [reload] [cold] [engine] [log] [soak] [options]`, from the repository."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import random
 import shutil
 import signal
 import sys
@@ -15,15 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
-from . import cold, engine, reload
+from . import cold, engine, log, reload
 from .catalogue import APPS, STARTED
 from .check import Demand, cold_shortfalls, engine_shortfalls, memory_shortfalls, reload_shortfalls
 from .environments import ROOT, SetupError, ensure, find_interpreter
+from .log_report import log_json, log_shortfalls, log_table
 from .packages import PACKAGES
 from .projects import lay_out
 from .report import COLD_REFERENCES, ENGINE_FIGURES, OURS, as_json, cold_table, engine_json, engine_table, reload_table
 from .servers import LIBRARIES, SERVERS
 from .settings import Settings
+from .soak import chaos
+from .soak import measure as soak
+from .soak.app import SOAK
+from .soak.chaos_report import chaos_json, chaos_shortfalls, chaos_table
+from .soak.report import counts_table, resources_table, soak_json, soak_shortfalls, times_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -43,9 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         interpreter = find_interpreter(options.python, _recipes(SERVERS.values(), LIBRARIES))
-        servers = _usable(options.servers if SERVING.intersection(options.benches) else (), interpreter)
+        servers = _usable(_servers(options), interpreter)
         libraries = _usable(LIBRARIES if "engine" in options.benches else (), interpreter)
-        environments = {recipe.name: ensure(recipe, interpreter) for recipe in _recipes(servers, libraries)}
+        logged = [SERVERS[OURS]] if "log" in options.benches else []
+        recipes = _recipes([*servers, *logged], libraries)
+        environments = {recipe.name: ensure(recipe, interpreter) for recipe in recipes}
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -54,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     scratch = Path(tempfile.mkdtemp(prefix="firehot-bench-")).resolve()
     try:
         settings = _settings(options, servers, libraries, environments, results, scratch)
-        _lay_out_projects(settings)
+        _lay_out_projects(settings, options.benches)
         return _run(options, settings, interpreter)
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -72,14 +81,18 @@ def _leave(number: int, _: object) -> NoReturn:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "benches", nargs="*", type=_bench, default=list(BENCHES), metavar="bench", help=_choices(BENCHES)
+        "benches", nargs="*", type=_bench, default=list(MEASURING), metavar="bench", help=_bench_choices()
     )
     _add_names(parser, "--apps", APPS, "reload, cold")
-    _add_names(parser, "--servers", SERVERS, "reload, cold")
+    _add_names(parser, "--servers", SERVERS, "reload, cold, soak")
     _add_names(parser, "--packages", PACKAGES, "engine")
     parser.add_argument("--edits", type=_positive, default=15, help="edits of each server, after a first one")
     parser.add_argument("--starts", type=_positive, default=5, help="cold starts of each server")
-    parser.add_argument("--rounds", type=_positive, default=5, help="entries of each library into each package")
+    parser.add_argument("--rounds", type=_positive, default=5, help="entries of each library, or fives of imports")
+    parser.add_argument("--reloads", type=_positive, default=1_000, help="reloads of each server under load: soak")
+    parser.add_argument("--chaos", action="store_true", help="soak: kill and stop processes of ours instead")
+    parser.add_argument("--faults", type=_positive, default=100, help="processes that are killed or stopped: --chaos")
+    parser.add_argument("--seed", type=int, default=random.randrange(10_000), help="to soak as another run has")
     parser.add_argument("--python", help="the interpreter for all of them; default: one that all can run on")
     parser.add_argument("--output", type=Path, help="also write everything measured to this JSON file")
     parser.add_argument("--results", type=Path, help="folder for logs; default: build/bench/<time>")
@@ -120,6 +133,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="[PACKAGE:]FIGURE=RATIO",
         help=f"how much of firehot's time a figure of the library may take, with --check: {', '.join(ENGINE_FIGURES)}",
     )
+    parser.add_argument(
+        "--max-log",
+        type=float,
+        metavar="RATIO",
+        help="how much of an import's time without the read log it may take with it, with --check",
+    )
     return parser
 
 
@@ -130,6 +149,10 @@ def _add_names(parser: argparse.ArgumentParser, option: str, table: Mapping[str,
 
 def _choices(table: Mapping[str, object]) -> str:
     return f"of {', '.join(table)}; default: all"
+
+
+def _bench_choices() -> str:
+    return f"of {', '.join(BENCHES)}; default: {', '.join(MEASURING)}"
 
 
 def _bench(text: str) -> str:
@@ -174,6 +197,13 @@ def _recipes(servers: Iterable[Server], libraries: Iterable[Library]) -> tuple[R
     return tuple(dict.fromkeys(recipes))  # several share one
 
 
+def _servers(options: argparse.Namespace) -> Sequence[Server]:
+    if not SERVING.intersection(options.benches):
+        return ()
+    only_ours = options.chaos and SERVING.intersection(options.benches) == {"soak"}
+    return [server for server in options.servers if server.name == OURS or not only_ours]
+
+
 def _usable(candidates: Sequence[_Candidate], interpreter: Interpreter) -> tuple[_Candidate, ...]:
     for candidate in candidates:
         if not candidate.recipe.supports(interpreter):
@@ -199,13 +229,19 @@ def _settings(
         edits=options.edits,
         starts=options.starts,
         rounds=options.rounds,
+        reloads=options.reloads,
+        faults=options.faults,
+        seed=options.seed,
         results=results,
         scratch=scratch,
     )
 
 
-def _lay_out_projects(settings: Settings) -> None:
-    for app in settings.apps if settings.servers else ():
+def _lay_out_projects(settings: Settings, benches: Collection[str]) -> None:
+    apps = [*(settings.apps if TIMING.intersection(benches) else ()), *([SOAK] if "soak" in benches else ())]
+    for app in apps:
+        if not settings.servers_of(app):
+            continue
         environment = settings.environment(settings.servers[0])
         lay_out(app, environment, settings.project(app), settings.results / f"project-{app.name}.log")
 
@@ -261,6 +297,9 @@ class _Section:
 
 def _reload(settings: Settings, options: argparse.Namespace) -> Iterator[_Section]:
     for app in settings.apps:
+        if not settings.servers_of(app):
+            print(f"reload {app.name}: skipped, none of the servers serves it", file=sys.stderr)
+            continue
         rows = reload.measure(app, settings)
         yield _Section(
             f"reload, {app.name}: ms from a save to the first answer by the new code, asked for {app.path}",
@@ -276,7 +315,7 @@ def _reload(settings: Settings, options: argparse.Namespace) -> Iterator[_Sectio
 def _cold(settings: Settings, options: argparse.Namespace) -> Iterator[_Section]:
     for app in settings.apps:
         if not app.starts:
-            print(f"cold {app.name}: skipped, it starts as another app does", file=sys.stderr)
+            print(f"cold {app.name}: skipped: its starts are not measured", file=sys.stderr)
             continue
         rows = cold.measure(app, settings)
         yield _Section(
@@ -298,16 +337,58 @@ def _engine(settings: Settings, options: argparse.Namespace) -> Iterator[_Sectio
         )
 
 
+def _log(settings: Settings, options: argparse.Namespace) -> Iterator[_Section]:
+    row = log.measure(settings)
+    yield _Section(
+        f"log, {row.app}: ms of the app's import in a process of its own, without the read log and with it",
+        log_table(row),
+        [log_json(row)],
+        list(log_shortfalls(row, options.max_log)),
+    )
+
+
+def _soak(settings: Settings, options: argparse.Namespace) -> Iterator[_Section]:
+    if options.chaos:
+        yield _chaos(settings)
+        return
+    rows = [soak.measure(server, settings) for server in settings.servers]
+    tables = (counts_table(rows), times_table(rows), resources_table(rows))
+    yield _Section(
+        f"soak: every answer while files are saved (seed {settings.seed}); ms; after the first reloads → at the end",
+        "\n\n".join(tables),
+        [soak_json(row) for row in rows],
+        list(soak_shortfalls(rows)),
+    )
+
+
+def _chaos(settings: Settings) -> _Section:
+    rows = [chaos.measure(server, settings) for server in settings.servers if server.name == OURS]
+    return _Section(
+        f"soak, chaos: seconds from a fault to an answer, and to the new code (seed {settings.seed})",
+        chaos_table(rows),
+        [chaos_json(row) for row in rows],
+        list(chaos_shortfalls(rows)),
+    )
+
+
 _Bench: TypeAlias = "Callable[[Settings, argparse.Namespace], Iterator[_Section]]"
 
 BENCHES: dict[str, _Bench] = {
     "reload": _reload,
     "cold": _cold,
     "engine": _engine,
+    "log": _log,
+    "soak": _soak,
 }
 
-SERVING = frozenset(BENCHES) - {"engine"}
-"""The benches that `--apps` and `--servers` are about; `--packages` is about the other one."""
+MEASURING = tuple(name for name in BENCHES if name != "soak")
+"""Those that measure times, of what goes well."""
+
+SERVING = frozenset(BENCHES) - {"engine", "log"}
+"""The benches that `--servers` is about; `--packages` is about `engine`."""
+
+TIMING = frozenset(MEASURING) & SERVING
+"""The benches that `--apps` is about."""
 
 
 if __name__ == "__main__":

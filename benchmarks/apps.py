@@ -7,7 +7,7 @@ temporary folder, and neither the linters nor the servers' watchers ever meet th
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ class App:
     Attributes:
         commands: what makes the project in an empty folder, by an environment's scripts; `files` go on top of it.
         starts: whether its cold starts are measured, too: not where another app differs by its edits alone.
+        served_by: for an app that its framework's own command serves: the name of each server that is measured, and how
+            it is started. Else it is served by all that have a command of their own.
     """
 
     name: str
@@ -37,6 +39,7 @@ class App:
     path: str = "/version"
     commands: tuple[tuple[str, ...], ...] = ()
     starts: bool = True
+    served_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write its files into `folder`, at the first version."""

@@ -45,7 +45,7 @@ def _variants(servers: tuple[Server, ...]) -> Iterator[_Variant]:
 
 def measure(app: App, settings: Settings) -> list[ColdRow]:
     """Start each server once unmeasured, so that bytecode and disk caches are warm, then in rounds."""
-    sessions = [_Session(app, variant, settings) for variant in _variants(settings.servers)]
+    sessions = [_Session(app, variant, settings) for variant in _variants(settings.servers_of(app))]
     for session in sessions:
         session.start(linger=REMEMBERING, record=False)
     for _ in range(settings.starts):
@@ -65,7 +65,7 @@ class _Session:
         self._launch = Launch(
             variant.server,
             settings.environment(variant.server),
-            app.target,
+            app,
             folder / "project",
             user_cache=folder / "cache",
             log=settings.results / f"{name}.log",

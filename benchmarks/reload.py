@@ -51,7 +51,7 @@ def measure(app: App, settings: Settings) -> list[ReloadRow]:
     """
     chance = random.Random(app.name)
     with ExitStack() as stack:
-        sessions = [_Session(app, server, settings, stack) for server in settings.servers]
+        sessions = [_Session(app, server, settings, stack) for server in settings.servers_of(app)]
         for number in range(1, settings.edits + 2):
             for session in _in_turn(sessions, number):
                 time.sleep(chance.uniform(*REST))
@@ -83,7 +83,7 @@ class _Session:
         launch = Launch(
             server,
             settings.environment(server),
-            app.target,
+            app,
             self._folder,
             user_cache=folder / "cache",
             log=self._log,

@@ -17,6 +17,9 @@ OURS = "firehot"
 REFERENCES = ("uvicorn", "uvicorn-hmr")
 """The peers to compare with: the one that is replaced, and the fastest."""
 
+FRAMEWORKS_OWN = ("runserver", "flask")
+"""The peers of apps that their framework's own command serves."""
+
 COLD_REFERENCES = ("uvicorn", "firehot-no-checkpoints")
 """The one that is replaced, and ours as it starts with nothing to do for later edits."""
 
@@ -136,7 +139,7 @@ def share_of_time(row: Row, reference: Row | None) -> float | None:
 def reload_table(rows: Sequence[ReloadRow]) -> str:
     """The table of one app's reloads, with the notes below it."""
     header = ["server", "version", "edits", "first", "p50", "p95", "max", "failed", "stale", "lost", "waiting MB"]
-    header += [f"x {name}" for name in REFERENCES]
+    header += [f"x {name}" for name in _references(rows)]
     return render(header, [_reload_cells(row, rows) for row in rows]) + _notes(rows)
 
 
@@ -154,14 +157,18 @@ def _reload_cells(row: ReloadRow, rows: Sequence[ReloadRow]) -> list[str]:
         row.server,
         row.version,
         f"{len(times)}/{len(row.repeated)}",
-        _number(row.first.milliseconds if row.first else None),
-        *(_number(percentile(times, percent) if times else None) for percent in (50, 95, 100)),
+        number(row.first.milliseconds if row.first else None),
+        *(number(percentile(times, percent) if times else None) for percent in (50, 95, 100)),
         str(row.failures.total()),
         str(row.stale),
         str(row.lost),
-        ABSENT if row.waiting is None else f"{_number(row.waiting.megabytes)} ({row.waiting.processes})",
-        *(_ratio(times_faster(row, find(rows, name))) for name in REFERENCES),
+        ABSENT if row.waiting is None else f"{number(row.waiting.megabytes)} ({row.waiting.processes})",
+        *(_ratio(times_faster(row, find(rows, name))) for name in _references(rows)),
     ]
+
+
+def _references(rows: Sequence[ReloadRow]) -> tuple[str, ...]:
+    return tuple(name for name in FRAMEWORKS_OWN if find(rows, name)) or REFERENCES
 
 
 def cold_table(rows: Sequence[ColdRow]) -> str:
@@ -176,9 +183,9 @@ def _cold_cells(row: ColdRow, rows: Sequence[ColdRow]) -> list[str]:
         row.label,
         row.version,
         str(len(times)),
-        _number(row.median),
-        _number(min(times, default=None)),
-        _number(max(times, default=None)),
+        number(row.median),
+        number(min(times, default=None)),
+        number(max(times, default=None)),
         *(_ratio(share_of_time(row, counterpart(row, rows, name))) for name in COLD_REFERENCES),
     ]
 
@@ -230,7 +237,7 @@ class Figure:
         """What the table shows of it."""
         reason = row.failures.get(self.measurement)
         if reason is None:
-            return _number(self.of(row))
+            return number(self.of(row))
         return reason if reason == NOT_SEEN else FAILED
 
 
@@ -269,7 +276,7 @@ def _engine_notes(row: EngineRow) -> Iterator[str]:
     yield from (f"{row.library}: {note}" for note in row.notes)
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     if value is None:
         return ABSENT
     if value < 1:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from .apps import App
     from .environments import Environment
 
 _UVICORN = "uvicorn[standard]==0.54.0"
@@ -39,12 +40,19 @@ _PATIENCE_FOR_CHILDREN = 2.0
 
 @dataclass(frozen=True)
 class Server:
-    """A server with its reloader, started as its documentation says, `{port}` and `{target}` filled in."""
+    """A server with its reloader, started as its documentation says, `{port}` and `{target}` filled in.
+
+    One without a command is a framework's own: the apps that it serves have the command.
+    """
 
     name: str
     distribution: str
     recipe: Recipe
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
+
+    def command_for(self, app: App) -> tuple[str, ...]:
+        """How it is started on an app; nothing if it does not serve that one."""
+        return app.served_by.get(self.name, ()) if app.served_by else self.command
 
 
 SERVERS = {
@@ -70,6 +78,8 @@ SERVERS = {
             HMR,
             ("uvicorn-hmr", "{target}", "--host", "127.0.0.1", "--port", "{port}"),
         ),
+        Server("runserver", "django", PEERS),
+        Server("flask", "flask", PEERS),
     )
 }
 
@@ -103,7 +113,7 @@ class Launch:
 
     server: Server
     environment: Environment
-    target: str
+    app: App
     folder: Path
     user_cache: Path
     log: Path
@@ -138,7 +148,7 @@ def describe_failed_start(server: RunningServer) -> str:
 def running(launch: Launch) -> Iterator[RunningServer]:
     """Start the server in a session of its own, and end it with all its children, whatever happens inside."""
     port = _free_port()
-    command = [part.format(target=launch.target, port=port) for part in launch.server.command]
+    command = [part.format(target=launch.app.target, port=port) for part in launch.server.command_for(launch.app)]
     command[0] = str(launch.environment.scripts / command[0])
     variables = environment_variables(launch.environment, launch.user_cache, os.environ)
     with running_command(launch.server.name, command, launch.folder, variables, launch.log) as (process, started):
@@ -171,7 +181,7 @@ def running_command(
 
 def environment_variables(environment: Environment, user_cache: Path, inherited: Mapping[str, str]) -> dict[str, str]:
     """The user's variables, without those that would steer a server or its Python."""
-    foreign = ("PYTHON", "UVICORN_", "GRANIAN_", "FIREHOT", "DJANGO_", "VIRTUAL_ENV", "WEB_CONCURRENCY")
+    foreign = ("PYTHON", "UVICORN_", "GRANIAN_", "FIREHOT", "DJANGO_", "FLASK_", "VIRTUAL_ENV", "WEB_CONCURRENCY")
     kept = {name: value for name, value in inherited.items() if not name.startswith(foreign)}
     return kept | {
         "PATH": os.pathsep.join([str(environment.scripts), inherited.get("PATH", os.defpath)]),

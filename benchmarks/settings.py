@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured, how often, and where things are. `environments` is keyed by a recipe's name."""
+    """What is measured, how often, and where things are.
+
+    Attributes:
+        environments: by their recipes' names.
+        seed: of everything that a soak leaves to chance.
+    """
 
     apps: tuple[App, ...]
     servers: tuple[Server, ...]
@@ -26,8 +31,15 @@ class Settings:
     edits: int
     starts: int
     rounds: int
+    reloads: int
+    faults: int
+    seed: int
     results: Path
     scratch: Path
+
+    def servers_of(self, app: App) -> tuple[Server, ...]:
+        """Those that serve the app."""
+        return tuple(server for server in self.servers if server.command_for(app))
 
     def project(self, app: App) -> Path:
         """The app's project, to be copied for each server."""

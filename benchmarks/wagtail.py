@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from .apps import MARKER, App
+from dataclasses import replace
 
-_REQUIREMENTS = (
-    "wagtail==8.0.1",
-    "django==6.1.3; python_version >= '3.12'",  # what the new site's requirements.txt asks for
-    "django==5.2.19; python_version < '3.12'",  # the last that there is for these
-)
+from .apps import MARKER, App
+from .django import DJANGO_VERSIONS, RUNSERVER
+
+_REQUIREMENTS = ("wagtail==8.0.1", *DJANGO_VERSIONS)
 
 _VIEWS = f"""\
 from django.http import HttpRequest, JsonResponse
@@ -68,4 +67,22 @@ WAGTAIL = App(
     edited="home/views.py",
     target="mysite.asgi:application",
     commands=(("wagtail", "start", "mysite", "."), ("python", "manage.py", "migrate", "--verbosity", "0")),
+)
+
+# The project's development settings read it last.
+_LOCAL = """\
+from importlib.util import find_spec
+
+from .base import INSTALLED_APPS
+
+if find_spec("firehot_django"):
+    INSTALLED_APPS = ["firehot_django", *INSTALLED_APPS]
+"""
+
+WAGTAIL_RUNSERVER = replace(
+    WAGTAIL,
+    name="wagtail-runserver",
+    files={**WAGTAIL.files, "mysite/settings/local.py": _LOCAL},
+    starts=False,
+    served_by=RUNSERVER,
 )

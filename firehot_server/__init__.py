@@ -13,8 +13,11 @@ if TYPE_CHECKING:
         FirehotError,
         IsolatedError,
         IsolatedExit,
+        NoFork,
     )
+    from firehot_server.generations import generation
     from firehot_server.launch import run
+    from firehot_server.service import Service, serve
     from firehot_server.supervisor.reload import FirehotReload
 
 _HOMES = {
@@ -27,8 +30,12 @@ _HOMES = {
     "IsolatedError": "firehot_server.errors",
     "IsolatedExit": "firehot_server.errors",
     "IsolatedProcess": "firehot_server.environment",
+    "NoFork": "firehot_server.errors",
+    "Service": "firehot_server.service",
+    "generation": "firehot_server.generations",
     "isolate_imports": "firehot_server.environment",
     "run": "firehot_server.launch",
+    "serve": "firehot_server.service",
 }
 
 __all__ = [
@@ -41,8 +48,12 @@ __all__ = [
     "IsolatedError",
     "IsolatedExit",
     "IsolatedProcess",
+    "NoFork",
+    "Service",
+    "generation",
     "isolate_imports",
     "run",
+    "serve",
 ]
 
 

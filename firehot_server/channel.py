@@ -1,8 +1,11 @@
 """How the processes talk: framed messages and file descriptors over a UNIX stream socket.
 
-A frame is a header (length of the body, length of the bulk, number of descriptors), a pickled message, and its bulk.
-Descriptors ride with the frame's first byte over SCM_RIGHTS. Both ends run the same version of this package, on the
-same machine, so pickle is as safe as the fork itself.
+A frame is a header (length of the body, length of the bulk, its place, number of descriptors), a pickled message, and
+its bulk. Descriptors ride with the frame's first byte over SCM_RIGHTS. Both ends run the same version of this package,
+on the same machine, so pickle is as safe as the fork itself.
+
+What was read is not urgent: it is laid down beside the socket (see `aside`). The order is kept: a frame names as its
+place how much was laid down before it; one that was laid down, how many were sent before it.
 """
 
 from __future__ import annotations
@@ -17,11 +20,14 @@ import time
 from collections import deque
 from typing import cast
 
+from firehot_server.aside import AsideReader, AsideWriter
 from firehot_server.errors import ChannelClosed, ChannelGarbled, Deadline
-from firehot_server.messages import Message, join_bulk, join_descriptors, split_bulk, split_descriptors
+from firehot_server.messages import LaysDown, Message, Reads, join_bulk, join_descriptors, split_bulk, split_descriptors
 
-_HEADER = struct.Struct("!QQH")
+_HEADER = struct.Struct("!QQQH")
 _READ_SIZE = 1 << 18
+# So much that is not urgent is sent all the same: for less, a file to lay it down does not pay.
+_FEW = 8
 # The kernel's SCM_MAX_FD: more descriptors in one sendmsg fail with EINVAL.
 MAX_DESCRIPTORS = 253
 _CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
@@ -51,7 +57,23 @@ class Channel:
         self._bulk_filled = 0
         self._incoming_descriptors: deque[int] = deque()
         self._outgoing: deque[tuple[memoryview, tuple[int, ...]]] = deque()
+        self._owner = os.getpid()
+        self._sent = 0
+        """Messages, those included that have not left yet."""
+        self._received = 0
+        self._unurgent = 0
+        """How many messages could have been laid down."""
+        self._may_lay_down = True
+        """False: it was tried in vain."""
+        self._aside_out: AsideWriter | None = None
+        self._aside_in: AsideReader | None = None
+        self._aside_buffer = bytearray()
+        """What the peer has laid down, and was not taken as messages yet."""
+        self._aside_taken = 0
+        """Bytes."""
         self._eof = False
+        self.has_lost_descriptors = False
+        """That is why the end has come: this process has too many files open."""
 
     @classmethod
     def pair(cls) -> tuple[Channel, Channel]:
@@ -67,6 +89,16 @@ class Channel:
     def fileno(self) -> int:
         return self._socket.fileno()
 
+    def take_over(self) -> None:
+        """This process, a copy of the one that has made this end, is the one that uses it."""
+        self._owner = os.getpid()
+
+    @property
+    def descriptors(self) -> frozenset[int]:
+        """The numbers of those that this end has open for itself."""
+        files = (self._aside_out, self._aside_in)
+        return frozenset((self.fileno(), *(file.fd for file in files if file is not None)))
+
     def detach(self) -> int:
         """Give up the descriptor, for sending it elsewhere."""
         return self._socket.detach()
@@ -74,12 +106,19 @@ class Channel:
     def close(self) -> None:
         """Close this end, and every descriptor that arrived or was to leave unclaimed."""
         self._socket.close()
+        self._close_aside()
         for fd in self._incoming_descriptors:
             os.close(fd)
         for _, fds in self._outgoing:
             _close_all(fds)
         self._incoming_descriptors.clear()
         self._outgoing.clear()
+
+    def _close_aside(self) -> None:
+        for file in (self._aside_out, self._aside_in):
+            if file is not None:
+                file.close()
+        self._aside_out = self._aside_in = None
 
     # -- sending
 
@@ -96,10 +135,67 @@ class Channel:
         if len(fds) > MAX_DESCRIPTORS:
             raise ValueError(f"{len(fds)} descriptors in one message; the kernel takes {MAX_DESCRIPTORS}")
         body = pickle.dumps((bare, counts), protocol=pickle.HIGHEST_PROTOCOL)
-        self._outgoing.append((memoryview(_HEADER.pack(len(body), len(data), len(fds)) + body), fds))
+        place = self._aside_out.size if self._aside_out is not None and self._is_owner else 0
+        self._outgoing.append((memoryview(_HEADER.pack(len(body), len(data), place, len(fds)) + body), fds))
         if data:
             self._outgoing.append((memoryview(data), ()))
+        self._sent += 1
         self.flush()
+
+    @property
+    def _is_owner(self) -> bool:
+        """False in what the program itself has forked."""
+        return self._owner == os.getpid()
+
+    def lay_down(self, reads: Reads) -> None:
+        """Let the peer have this when it looks, or with the next message that is sent; it is not woken.
+
+        Where that cannot be, it is sent.
+
+        Raises:
+            ChannelClosed: the peer is gone.
+        """
+        self._unurgent += 1
+        if not self._lays_down(reads):
+            self.send(reads)
+        elif self._outgoing:
+            self.flush()
+
+    def _lays_down(self, reads: Reads) -> bool:
+        """Whether it could be laid down."""
+        if self._unurgent <= _FEW or not self._may_lay_down or not self._is_owner:
+            return False
+        try:
+            body = reads.pack()
+            aside = self._aside_out or self._begin_to_lay_down()
+            aside.write(_HEADER.pack(len(body), 0, self._sent, 0) + body)
+        except ValueError:
+            return False
+        except OSError:  # no descriptors left, or no room
+            self._may_lay_down = False
+            return False
+        return True
+
+    def _begin_to_lay_down(self) -> AsideWriter:
+        aside = self._aside_out = AsideWriter()
+        try:
+            copy = os.dup(aside.fd)
+        except OSError:
+            self._close_aside()
+            raise
+        self.send(LaysDown((copy,)))
+        return aside
+
+    def end_laying_down(self) -> None:
+        """There is no more for now: neither end needs the file.
+
+        Raises:
+            ChannelClosed: the peer is gone.
+        """
+        if self._aside_out is not None and self._is_owner:
+            self.send(LaysDown())
+            self._aside_out.close()
+            self._aside_out = None
 
     @property
     def wants_write(self) -> bool:
@@ -155,7 +251,8 @@ class Channel:
         """
         while not self._eof and self._read_some():
             pass
-        return list(iter(self._next_frame, None))
+        self._look_aside()
+        return list(iter(self._next, None))
 
     @property
     def at_eof(self) -> bool:
@@ -171,8 +268,12 @@ class Channel:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         expired = False
-        while (message := self._next_frame()) is None:
+        self._look_aside()
+        while (message := self._next()) is None:
             if self._eof:
+                self._look_aside()  # the last of it came perhaps since then
+                if (message := self._next()) is not None:
+                    break
                 raise ChannelClosed("the other end of the control channel is closed")
             if expired or not self._wait_for(select.POLLIN, deadline):
                 raise Deadline("a message on the control channel", cast("float", timeout))
@@ -202,7 +303,7 @@ class Channel:
         if flags & socket.MSG_CTRUNC:
             # This process is at its limit of open files, and descriptors were lost. No later message could be matched
             # with its own; the process at the other end is of no more use.
-            size = 0
+            size, self.has_lost_descriptors = 0, True
         self._take(into[:size])
         self._eof = not size
         return bool(size)
@@ -226,7 +327,7 @@ class Channel:
         """Make room for the bulk of the frame at the head, if its body is there, and move what has come of it."""
         if self._bulk is not None or len(self._incoming) < _HEADER.size:
             return
-        length, size, _ = _HEADER.unpack_from(self._incoming)
+        length, size, _, _ = _HEADER.unpack_from(self._incoming)
         end = _HEADER.size + length
         if not size or len(self._incoming) < end:
             return
@@ -243,20 +344,73 @@ class Channel:
             os.set_inheritable(fd, False)
             self._incoming_descriptors.append(fd)
 
-    def _next_frame(self) -> Message | None:
+    def _next(self) -> Message | None:
+        """From whichever side it is its turn."""
+        while True:
+            place = self._place_of_frame()
+            if place is None:
+                return self._next_laid_down()
+            if self._aside_taken < place:
+                reads = self._next_laid_down()
+                if reads is None:
+                    raise ChannelGarbled("something that was laid down is missing")
+                return reads
+            message = self._next_frame()
+            if not isinstance(message, LaysDown):
+                return message
+            self._look_elsewhere(message.file)
+
+    def _place_of_frame(self) -> int | None:
+        """Of the frame at the head, if all of it is there."""
         if len(self._incoming) < _HEADER.size:
             return None
-        length, size, count = _HEADER.unpack_from(self._incoming)
-        end = _HEADER.size + length
-        if len(self._incoming) < end or self._bulk_filled < size:
+        length, size, place, _ = _HEADER.unpack_from(self._incoming)
+        if len(self._incoming) < _HEADER.size + length or self._bulk_filled < size:
             return None
+        if self._aside_taken + len(self._aside_buffer) < place:
+            self._look_aside()
+        return cast("int", place)
+
+    def _next_frame(self) -> Message:
+        length, _, _, count = _HEADER.unpack_from(self._incoming)
+        end = _HEADER.size + length
         try:
             bare, counts = pickle.loads(memoryview(self._incoming)[_HEADER.size : end])
             fds = [self._incoming_descriptors.popleft() for _ in range(count)]
         except Exception as error:
             raise ChannelGarbled(f"{type(error).__name__}: {error}") from error
         del self._incoming[:end]
+        self._received += 1
         return join_descriptors(join_bulk(bare, self._take_bulk()), fds, counts)
+
+    def _look_elsewhere(self, file: tuple[int, ...]) -> None:
+        """There, or nowhere."""
+        if self._aside_in is not None:
+            self._aside_in.close()
+        self._aside_in = AsideReader(file[0]) if file else None
+        self._aside_buffer.clear()
+        self._aside_taken = 0
+        self._look_aside()
+
+    def _look_aside(self) -> None:
+        if self._aside_in is not None:
+            self._aside_buffer += self._aside_in.read()
+
+    def _next_laid_down(self) -> Reads | None:
+        """None, too, if what was sent before it has not come yet."""
+        if len(self._aside_buffer) < _HEADER.size:
+            return None
+        length, _, place, _ = _HEADER.unpack_from(self._aside_buffer)
+        end = _HEADER.size + length
+        if len(self._aside_buffer) < end or self._received < place:
+            return None
+        try:
+            reads = Reads.unpack(bytes(self._aside_buffer[_HEADER.size : end]))
+        except Exception as error:
+            raise ChannelGarbled(f"{type(error).__name__}: {error}") from error
+        del self._aside_buffer[:end]
+        self._aside_taken += end
+        return reads
 
     def _take_bulk(self) -> bytes | bytearray:
         data, self._bulk, self._bulk_filled = self._bulk, None, 0

@@ -9,12 +9,12 @@ import copy
 import importlib
 import os
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import click
 import uvicorn
 
-from firehot_server.config import Settings
+from firehot_server.config import OnError, Settings
 from firehot_server.launch import reloading_with
 
 # Not `from uvicorn.main import main`'s module by attribute: in the package, `uvicorn.main` is the command itself.
@@ -53,6 +53,22 @@ _OWN_OPTIONS: tuple[click.Parameter, ...] = (
         envvar="FIREHOT_NO_CHECKPOINTS",
         help="With --reload: no process waits in the middle of importing your code; each reload imports all of it.",
     ),
+    click.Option(
+        ["--no-overlap"],
+        is_flag=True,
+        envvar="FIREHOT_NO_OVERLAP",
+        help="With --reload: a new worker's lifespan starts up only when the old worker has ended, though requests are "
+        "running there.",
+    ),
+    click.Option(
+        ["--on-error"],
+        type=click.Choice(get_args(OnError)),
+        default=Settings().on_error,
+        show_default=True,
+        envvar="FIREHOT_ON_ERROR",
+        help="With --reload: what answers while the newest code fails: a page with the failure, or the code before it, "
+        "with a header that says so.",
+    ),
 )
 
 
@@ -89,17 +105,47 @@ def _adapt(parameter: click.Parameter) -> click.Parameter:
 
 
 def _run(**options: Any) -> None:
-    settings = Settings(
+    settings = _take_settings(options, env_file=options["env_file"])
+    if options["reload"]:
+        _check_folder()
+    assert _command.callback is not None
+    with reloading_with(settings, click.get_current_context().obj):
+        _command.callback(**options)
+
+
+def _check_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        message = "The working directory does not exist any more. Change to one that does."
+        raise click.ClickException(message) from None
+
+
+def _take_settings(options: dict[str, Any], **more: Any) -> Settings:
+    """What our own options say; they are removed."""
+    return Settings(
         startup_timeout=options.pop("startup_timeout"),
         preload_timeout=options.pop("preload_timeout"),
         no_preload=tuple(options.pop("no_preload")),
         checkpoints=not options.pop("no_checkpoints"),
-        env_file=options["env_file"],
+        overlap=not options.pop("no_overlap"),
+        on_error=options.pop("on_error"),
         environment=dict(os.environ),
+        **more,
     )
-    assert _command.callback is not None
-    with reloading_with(settings, click.get_current_context().obj):
-        _command.callback(**options)
+
+
+def environment_settings(**more: Any) -> Settings:
+    """What the environment alone (`FIREHOT_...`) says, for a service that has options of its own.
+
+    Args:
+        more: other fields of the settings.
+
+    Raises:
+        click.BadParameter: a variable has a value that its option cannot have.
+    """
+    options = click.Command("firehot", params=[*_OWN_OPTIONS]).make_context("firehot", []).params
+    return _take_settings(options, **more)
 
 
 command = click.Command(

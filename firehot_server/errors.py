@@ -87,3 +87,7 @@ class CannotPreload(FirehotError, ImportError):
 
 class EnvironmentEnded(FirehotError):
     """The environment was closed, or belongs to another process, or its templates cannot be started."""
+
+
+class NoFork(FirehotError, OSError):
+    """This system cannot fork processes: whatever reloads there, it is not this package."""

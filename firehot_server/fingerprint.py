@@ -15,6 +15,9 @@ EMPTY: Final = importlib.util.source_hash(b"")
 NOTHING: Final = b""
 """Of a lookup that finds no module."""
 
+FOLDER: Final = os.fsencode(os.sep)
+"""Of a lookup that finds a folder, which may be part of a namespace package."""
+
 _SUFFIXES: Final = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)
 """In the order in which the interpreter tries them."""
 
@@ -65,12 +68,12 @@ def look_of(path: str) -> bytes | None:
 
 def lookup_digest_of(path: str) -> bytes:
     """What an import finds that looks for the module `basename` in the folder `dirname`: the rest of the name of what
-    it would load, `b"/"` for a namespace package, `NOTHING` where there is no such module.
+    it would load, `FOLDER` for a namespace package, `NOTHING` where there is no such module.
     """
     for rest in (*(f"{os.sep}__init__{suffix}" for suffix in _SUFFIXES), *_SUFFIXES):
         if os.path.isfile(path + rest):
             return os.fsencode(rest)
-    return os.fsencode(os.sep) if os.path.isdir(path) else NOTHING
+    return FOLDER if os.path.isdir(path) else NOTHING
 
 
 def listing_of(path: str) -> bytes | None:

@@ -7,12 +7,17 @@ SCM_RIGHTS, and the receiver owns what arrives.
 
 from __future__ import annotations
 
+import functools
+import marshal
 import os
 import signal
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
     from firehot_server.failure.report import Failure
 
 Role = Literal["app", "failure"]
@@ -57,11 +62,17 @@ class Message:
 
     @classmethod
     def bulk_field(cls) -> str | None:
-        return next((f.name for f in fields(cls) if f.metadata.get("bulk")), None)
+        return next(iter(_marked(cast("Any", cls), "bulk")), None)
 
     @classmethod
     def descriptor_fields(cls) -> tuple[str, ...]:
-        return tuple(f.name for f in fields(cls) if f.metadata.get("descriptors"))
+        return _marked(cast("Any", cls), "descriptors")
+
+
+@functools.cache
+def _marked(cls: Any, mark: str) -> tuple[str, ...]:
+    """Asked for with each message: to go through the fields takes longer than to send it."""
+    return tuple(f.name for f in fields(cls) if f.metadata.get(mark))
 
 
 def split_descriptors(message: Message) -> tuple[Message, tuple[int, ...], tuple[int, ...]]:
@@ -101,6 +112,18 @@ def close_descriptors(message: Message) -> None:
         os.close(fd)
 
 
+# ---------------------------------------------------------------- a channel's own
+
+
+@dataclass(frozen=True, slots=True)
+class LaysDown(Message):
+    """The sender lays down from now on (see `aside`) what is not urgent: here, or nowhere. This is for
+    the channel itself.
+    """
+
+    file: tuple[int, ...] = descriptors()
+
+
 # ---------------------------------------------------------------- supervisor -> template
 
 
@@ -116,6 +139,8 @@ class Configure(Message):
     """Where workers keep bytecode; empty: nowhere."""
     env_file: str = ""
     """Variables to add to the environment before anything is imported, as uvicorn's --env-file does."""
+    bare: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of a `uvicorn.Config` that needs nothing of the project's, but can serve in the place of the user's."""
     payload_is_plain: bool = False
     """The payload names nothing of the project's and no file: a stand-by may load it before it is needed."""
 
@@ -171,8 +196,8 @@ class Preloaded(Message):
     skipped: tuple[Skipped, ...]
     modules: int
     """Size of `sys.modules`."""
-    names: frozenset[str] = frozenset()
-    """The top-level names in it."""
+    looked: tuple[Read, ...] = ()
+    """Places of the project in which their imports looked for a module in vain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +216,15 @@ class Forked(Message):
     pid: int
     channel: tuple[int, ...] = descriptors()
     lifeline: tuple[int, ...] = descriptors()
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Message):
+    """The system does not let the sender fork: too many processes or open files, or too little memory."""
+
+    reason: str
+    was_extending: bool = False
+    """It was asked to by `Extend`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +271,8 @@ class Begin(Message):
     """Import the app inside the running event loop: it needs one at import."""
     pauses: Pauses | None = None
     """Where to wait as a checkpoint; None: nowhere."""
+    is_bare: bool = False
+    """Serve the failure without the user's configuration, which may be what fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +285,18 @@ class Serve(Message):
 @dataclass(frozen=True, slots=True)
 class Hold(Message):
     """Stop accepting and stop reading idle connections; running requests go on."""
+
+    may_return: bool = False
+    """If the newer code fails, this worker takes up again: WebSockets stay open until that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeUp(Message):
+    """The hold is over: accept on these listening sockets, and read, as before. The newer code fails."""
+
+    failed: int
+    """The generation of the newer code."""
+    sockets: tuple[int, ...] = descriptors()
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +311,12 @@ class Drain(Message):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A keep-alive connection on its way: what was received of a request that is not yet complete."""
+    """A keep-alive connection on its way."""
 
     received: bytes = b""
+    """What has come of requests that have not begun."""
+    was_used: bool = False
+    """It has brought a request before, so it times out between requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,8 +357,12 @@ class Call(Message):
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
-    """Something of the project that a worker's state depends on from now on."""
+class Begun(Message):
+    """`Begin` has arrived: from here on, what becomes of this process is the app's doing."""
+
+
+class Read(NamedTuple):
+    """Something of the project that a worker's state depends on from now on. A tuple: hundreds of them are sent."""
 
     kind: Kind
     path: str
@@ -322,6 +377,20 @@ class Reads(Message):
     """What was read, in this order; sent before its content has any effect."""
 
     reads: tuple[Read, ...]
+
+    def pack(self) -> bytes:
+        """For `Channel.lay_down`: there is one of these for each module of an import, and to pickle it takes several
+        times as long.
+
+        Raises:
+            ValueError: some text is of a class of its own.
+        """
+        return marshal.dumps(tuple(map(tuple, self.reads)))
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Self:
+        """The inverse of `pack`."""
+        return cls(tuple(map(Read._make, marshal.loads(data))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +412,13 @@ class Written(Message):
     """A data file that was read, or one in a folder that was listed, is written by this worker itself."""
 
     path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unkept(Message):
+    """Bytecode cannot be written to the cache folder."""
+
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +461,9 @@ class Failed(Message):
 @dataclass(frozen=True, slots=True)
 class Ready(Message):
     """Lifespan startup is complete and the listening sockets are being accepted on."""
+
+    notices: tuple[int, ...] = descriptors()
+    """Where the request lines of what is running can be read (`notices`); empty: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

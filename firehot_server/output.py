@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -16,6 +17,12 @@ def flush_output() -> None:
     ctypes = sys.modules.get("ctypes")
     if ctypes is not None:
         ctypes.CDLL(None).fflush(None)  # what libraries printed through C's own buffer
+
+
+def print_lines_at_once() -> None:
+    """Let what is printed be seen when its line ends, as on a terminal: others read the log while it is written."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def plug_closed_streams() -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import warnings
@@ -42,19 +43,29 @@ class Ties:
     @property
     def descriptors(self) -> frozenset[int]:
         """The numbers of those that this process has open for its ties."""
-        return frozenset((self.channel.fileno(), self._lifeline_fd))
+        return self.channel.descriptors | {self._lifeline_fd}
 
     def fork(self) -> Offspring | None:
         """Fork: the offspring, in the parent; None in the copy, whose ties are its own from then on.
 
         The copy has `IGNORED_SIGNALS` blocked: what comes before it has its own dispositions is kept for then. See
         `mask`.
+
+        Raises:
+            OSError: the system refuses another process, or its descriptors; all is as before.
         """
-        ours, theirs = Channel.pair()
-        read_end, write_end = lifeline.create()
-        flush_output()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
-        pid = _fork()
+        with contextlib.ExitStack() as undo:
+            ours, theirs = Channel.pair()
+            undo.callback(ours.close)
+            undo.callback(theirs.close)
+            read_end, write_end = lifeline.create()
+            undo.callback(os.close, read_end)
+            undo.callback(os.close, write_end)
+            flush_output()
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
+            undo.callback(signal.pthread_sigmask, signal.SIG_SETMASK, mask)
+            pid = _fork()
+            undo.pop_all()
         if pid:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             ours.close()
@@ -65,6 +76,7 @@ class Ties:
         lifeline.tie(read_end)
         self.channel.close()
         os.close(self._lifeline_fd)
+        ours.take_over()
         self.channel, self._lifeline_fd, self.mask = ours, read_end, mask
         return None
 

@@ -8,7 +8,7 @@ import signal
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from firehot_server.messages import IGNORED_SIGNALS, Exited, Forked
+from firehot_server.messages import IGNORED_SIGNALS, Exited, Forked, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,11 @@ class Waiting:
 
     def fork(self, order: Fork) -> bool:
         """Answer it: True in the copy, which waits no longer."""
-        offspring = self._ties.fork()
+        try:
+            offspring = self._ties.fork()
+        except OSError as error:
+            self.send(Refused(str(error)))
+            return False
         if offspring is None:
             self.leave()
             self._ties.is_favourite = order.is_favourite

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What importing one app module reaches by static imports.
+    """What importing an app module, or some, reaches by static imports.
 
     `third_party` and `stdlib` are module names in the order in which an import would first ask for them,
     without parents that come along by themselves; built-in and frozen modules are left out.
@@ -38,27 +38,26 @@ def _read(path: str) -> bytes:
 
 
 def reach(
-    target: str,
-    *,
+    *targets: str,
     path: Sequence[str],
     origins: Origins,
     include_deferred: bool = False,
     read: Callable[[str], bytes] = _read,
 ) -> Reach:
-    """Walk the imports from the module `target` (`"shop.app"`), through first-party files, to others.
+    """Walk the imports from the modules `targets` (`"shop.app"`), through first-party files, to others.
 
     `path` is the `sys.path` that the worker will have. With `include_deferred` the imports inside functions
     are followed too, after all the others. `read` returns the bytes of a source file, or raises OSError.
 
     Nothing is imported or executed, and nothing is raised: what is not installed is skipped, what does not
-    parse is listed in `unparsed`, and a `target` that does not exist reaches nothing.
+    parse is listed in `unparsed`, and a target that does not exist reaches nothing.
 
     >>> from firehot_server.discovery.origin import Origins
     >>> reach("json.tool", path=__import__("sys").path, origins=Origins.of_interpreter()).stdlib
     ('json.tool',)
     """
     walk = _Walk(Locator(path), origins, read)
-    walk.follow([Import(target, (), 0)], "")
+    walk.follow([Import(target, (), 0) for target in targets], "")
     while include_deferred and walk.deferred:
         walk.follow(*walk.deferred.popleft())
     return walk.result()

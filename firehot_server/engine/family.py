@@ -224,8 +224,12 @@ class Family:
         return [line for line in (self._current, self._coming, *self._former) if line is not None]
 
     def pids(self) -> list[int]:
-        """Of every process that waits to be forked."""
-        return [pid for line in self._lines() for pid in (*line.templates.pids(), *line.lineages.pids())]
+        """Of every process that waits: to be forked, or to be told what to be."""
+        return [
+            pid
+            for line in self._lines()
+            for pid in (*line.templates.pids(), *line.templates.standby_pids, *line.lineages.pids())
+        ]
 
     def close(self) -> None:
         """End all templates, after their children, which have been told to end: nobody else would reap those.

@@ -17,6 +17,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 WAIT_PATH = "/__firehot__/wait"
 TRY_AGAIN_LATER = 1013
+FAILURE_HEADER = b"x-firehot-failure"
+"""Names the generation of the newest code, which fails."""
 
 
 class FailureApp:
@@ -26,7 +28,7 @@ class FailureApp:
     The one exception is a GET of `WAIT_PATH`, whose answer does not end before the client goes or its task
     is cancelled: the end tells the page that newer code is there. WebSockets are refused with 1013, "try
     again later". Lifespan start-up and shutdown always succeed. `generation` is the failed one; the header
-    `x-firehot-failure` names it.
+    `FAILURE_HEADER` names it.
 
     Raises ValueError for a kind of scope that ASGI 3 does not have.
 
@@ -78,7 +80,7 @@ class FailureApp:
         headers = [
             (b"content-type", content_type.encode("ascii")),
             (b"cache-control", b"no-store"),
-            (b"x-firehot-failure", b"%d" % self._generation),
+            (FAILURE_HEADER, b"%d" % self._generation),
             *more,
         ]
         return {"type": "http.response.start", "status": status, "headers": headers}

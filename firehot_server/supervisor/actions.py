@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     from firehot_server.failure.report import Failure
     from firehot_server.messages import Role
 
-TimerKind = Literal["startup", "drain", "ack", "settle"]
+TimerKind = Literal["fork", "startup", "drain", "ack", "patience", "settle", "retry"]
 
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """A deadline of one worker."""
+    """A deadline of one worker, or of the template: then its number is 0."""
 
     kind: TimerKind
-    worker: int
+    worker: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,21 @@ class ForkWorker:
     role: Role
     failure: Failure | None
     in_loop: bool
+    is_bare: bool = False
+    """It needs nothing of the user's configuration."""
+    leaves_checkpoints: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtFork:
+    """This worker has not begun: end what is stopped of all that waits to be forked, so that the next state is used.
+
+    Attributes:
+        give_up: end whoever owes the fork, stopped or not.
+    """
+
+    worker: int
+    give_up: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +61,16 @@ class TellHold:
     """Stop taking requests."""
 
     worker: int
+    may_return: bool = False
+    """It takes up again if the newer code fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellTakeUp:
+    """Take requests again, and say with each answer that the code of this generation fails."""
+
+    worker: int
+    failed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +125,8 @@ class ReportFailure:
 
     failure: Failure
     generation: int
+    kept: int | None = None
+    """The generation that answers meanwhile; None: the failure is the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +139,10 @@ class Finish:
 Action = (
     StartTemplate
     | ForkWorker
+    | LookAtFork
     | DropCheckpoints
     | TellHold
+    | TellTakeUp
     | TellDrain
     | TellServe
     | Cut

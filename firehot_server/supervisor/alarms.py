@@ -25,6 +25,10 @@ class Alarms(Generic[Name]):
         """Stop a timer, if it runs."""
         self._due.pop(name, None)
 
+    def postpone(self, seconds: float) -> None:
+        """All of them: for so long, nobody could do what they are the deadlines of."""
+        self._due = {name: due + seconds for name, due in self._due.items()}
+
     def pop_due(self, now: float) -> list[Name]:
         """Timers that have run out, earliest first."""
         due = sorted((when, index) for index, when in enumerate(self._due.values()) if when <= now)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from uvicorn.config import HTTP_PROTOCOLS, LIFESPAN, LOOP_FACTORIES, WS_PROTOCOLS, Config
 
+from firehot_server.config import cache_folder
 from firehot_server.discovery.locate import Locator
 from firehot_server.discovery.reach import reach
 from firehot_server.supervisor.preloads import Preloads
@@ -33,6 +34,7 @@ class AppPreloads(Preloads):
         self._origins = origins
         self._untold: dict[str, dict[str, str]] = {}
         """Top-level package → module → why it is not preloaded; not said yet."""
+        self._unkept: set[str] = set()
         self.files: tuple[str, ...] = ()
         """The project's files that static imports of the app reach."""
 
@@ -43,7 +45,13 @@ class AppPreloads(Preloads):
 
     def _app_modules(self) -> tuple[str, ...]:
         module = str(self._config.app).partition(":")[0]
-        reached = reach(module, path=self._path, origins=self._origins, include_deferred=self._config.factory)
+        reached = reach(
+            module,
+            *self._settings.roots,
+            path=self._path,
+            origins=self._origins,
+            include_deferred=self._config.factory,
+        )
         found, self.files = reached.third_party, reached.first_party_files
         if set(self._memory.static) - set(found):
             self._memory.learned.clear()  # an import was removed: what it dragged in may be needed no more
@@ -65,6 +73,13 @@ class AppPreloads(Preloads):
             for module, reason in reasons.items():
                 logger.debug("Not preloaded: %s (%s)", module, reason)
         self._untold.clear()
+
+    def cannot_keep(self, reason: str) -> None:
+        """Once for each reason, whoever found it."""
+        if reason not in self._unkept:
+            self._unkept.add(reason)
+            what = "the next start finds out again what to preload, and reloads compile all of your code"
+            logger.warning("Cannot write to the cache folder %s (%s): %s.", cache_folder(), reason, what)
 
     def learn(self, modules: Iterable[str]) -> tuple[str, ...]:
         """Remember what a worker had to import itself; what of it is worth adding to the template now."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from firehot_server.messages import Exited, Forked
+from firehot_server.messages import Exited, Forked, Refused
+from firehot_server.supervisor.ending import WHY_KILLED, capitalized
 from firehot_server.supervisor.forks import Forks
 from firehot_server.supervisor.processes import WaitingProcess
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from firehot_server.messages import Message
     from firehot_server.supervisor.forks import Order
     from firehot_server.supervisor.plan import State
-    from firehot_server.supervisor.processes import WorkerProcess
+    from firehot_server.supervisor.processes import Process, WorkerProcess
     from firehot_server.supervisor.switchboard import Switchboard
 
 
@@ -63,6 +64,21 @@ class Checkpoints:
         return [*self.pids, *(checkpoint.process.pid for checkpoint in self._retired)]
 
     @property
+    def names(self) -> dict[Process, str]:
+        """Of all of them and of their stand-bys, for people."""
+        return {p: name for each in (*self._retired, *self._chain) for p, name in each.forks.names.items()}
+
+    @property
+    def debtor(self) -> WaitingProcess | None:
+        """One that owes somebody a worker."""
+        return next(filter(None, (checkpoint.forks.debtor for checkpoint in self._chain)), None)
+
+    def insist(self) -> None:
+        """Ask once more for what was refused."""
+        for checkpoint in self._chain:
+            checkpoint.forks.insist()
+
+    @property
     def deepest(self) -> Checkpoint | None:
         """The last one."""
         return self._chain[-1] if self._chain else None
@@ -71,7 +87,7 @@ class Checkpoints:
         """This worker waits from now on."""
         process = WaitingProcess(worker.pid, worker.channel, worker.lifeline)
         worker.lifeline = -1
-        checkpoint = Checkpoint(state, process, Forks(self._switchboard, process))
+        checkpoint = Checkpoint(state, process, Forks(self._switchboard, process, state.name))
         self._chain.append(checkpoint)
         self._switchboard.redirect(
             process, lambda message: self._hear(checkpoint, message), lambda: self._lose(checkpoint)
@@ -131,6 +147,8 @@ class Checkpoints:
         match message:
             case Forked():
                 checkpoint.forks.forked(message)  # which ends it, if there are to be no more
+            case Refused():
+                checkpoint.forks.refused(message)
             case Exited():
                 checkpoint.process.workers.discard(message.pid)
                 self._on_exited(message)
@@ -141,6 +159,9 @@ class Checkpoints:
 
     def _lose(self, checkpoint: Checkpoint) -> None:
         """Its channel is closed: the process is gone, or as good as. Those behind it live, and are as valid as ever."""
+        if checkpoint in self._chain and not checkpoint.process.is_cut:
+            name = capitalized(checkpoint.state.name)
+            self._switchboard.logger.warning("%s has ended, unasked. %s", name, WHY_KILLED)
         orders = checkpoint.forks.close()
         self._switchboard.release(checkpoint.process)
         if checkpoint in self._chain:

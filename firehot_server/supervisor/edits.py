@@ -93,29 +93,33 @@ def judge(
     first = silent = NEVER
     for path in sorted(_expand(touched, reads)):
         named: dict[str, Verb] = {}
-        for key in affected(path):
-            entry = reads.get(key)
-            if entry is None or (found := now(key)) == entry.digest:
-                continue
+        for key, entry, found in _differences(path, reads, now):
             if not is_allowed(key, path, rules):
                 silent = min(silent, entry.position)
-                continue
-            verb = _verb(key, path, entry.digest, found)
-            if verb is not None:
+            elif verb := _verb(key, path, entry.digest, found):
                 first = min(first, entry.position)
                 named = named or {_name(key, path, found or entry.digest): verb}
-        if not named and rules.insists(path) and not any(key in reads for key in _files(path)):
-            insisted = _insisted(path, known, now)
-            if insisted is not None:
-                named = {path: insisted}
-                first = min(first, TEMPLATE.position)  # who has seen it, the log cannot tell
+        if not named and rules.insists(path) and (named := _insisted(path, reads, known, now)):
+            first = min(first, TEMPLATE.position)  # who has seen it, the log cannot tell
         verbs = {**named, **verbs}
         if not named and (rules.insists(path) or rules.allows(path)):
             idle.append(path)
-    changed, added, removed = (
-        tuple(sorted(path for path, its in verbs.items() if its == verb)) for verb in ("changed", "added", "removed")
-    )
+    changed, added, removed = (_of_verb(verb, verbs) for verb in ("changed", "added", "removed"))
     return Edit(changed, added, removed, tuple(idle), first, silent)
+
+
+def _differences(
+    path: str, reads: Mapping[Key, Entry], now: Callable[[Key], bytes | None]
+) -> Iterator[tuple[Key, Entry, bytes | None]]:
+    """What was read, depends on this file or folder, and is something else now: that."""
+    for key in affected(path):
+        entry = reads.get(key)
+        if entry is not None and (found := now(key)) != entry.digest:
+            yield key, entry, found
+
+
+def _of_verb(verb: str, verbs: Mapping[str, Verb]) -> tuple[str, ...]:
+    return tuple(sorted(path for path, its in verbs.items() if its == verb))
 
 
 def _name(key: Key, path: str, found: bytes | None) -> str:
@@ -165,10 +169,16 @@ def _verb(key: Key, path: str, before: bytes | None, found: bytes | None) -> Ver
     return "removed" if found is None else "changed"
 
 
-def _insisted(path: str, known: frozenset[str], now: Callable[[Key], bytes | None]) -> Verb | None:
-    if now(("module", path)) is None:
-        return "removed" if path in known else None
-    return "changed" if path in known else "added"
+def _insisted(
+    path: str, reads: Mapping[Key, Entry], known: frozenset[str], now: Callable[[Key], bytes | None]
+) -> dict[str, Verb]:
+    """What became of a file that nothing has read."""
+    if any(key in reads for key in _files(path)):
+        return {}
+    is_there = now(("module", path)) is not None
+    if path in known:
+        return {path: "changed" if is_there else "removed"}
+    return {path: "added"} if is_there else {}
 
 
 def names_of(listing: bytes | None) -> frozenset[str]:

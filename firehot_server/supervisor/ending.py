@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Final
+
+WHY_KILLED: Final = "Somebody or something sent SIGKILL; when memory is short, the kernel does."
 
 
 def ending(status: int) -> str:
@@ -15,3 +18,12 @@ def ending(status: int) -> str:
         return f"was killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"was killed by signal {-code}"
+
+
+def capitalized(name: str) -> str:
+    """At the beginning of a sentence.
+
+    >>> capitalized("the checkpoint before models.User")
+    'The checkpoint before models.User'
+    """
+    return name[:1].upper() + name[1:]

@@ -23,6 +23,13 @@ class EditNoticed:
     """For people, such as "routes/users.py changed"."""
     new_interpreter: bool = False
     """The template itself has read what changed."""
+    is_settled: bool = True
+    """False: somebody is still writing; nothing of it may answer before `Settled`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Whoever wrote has finished, and the last edit is what there is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ class WorkerEvent:
 
 @dataclass(frozen=True, slots=True)
 class Forked(WorkerEvent):
-    """The process exists."""
+    """The process exists, and has begun."""
 
     origin: str = ""
     """For people: the state of which it was forked. Empty: the template."""
@@ -112,6 +119,11 @@ class Exited(WorkerEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped(WorkerEvent):
+    """It got SIGSTOP some time ago, and no SIGCONT since: it does nothing of what it is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Debugged(WorkerEvent):
     """A person is in its debugger."""
 
@@ -119,6 +131,7 @@ class Debugged(WorkerEvent):
 Event = (
     Started
     | EditNoticed
+    | Settled
     | TemplateReady
     | TemplateLost
     | StopRequested
@@ -131,5 +144,6 @@ Event = (
     | Draining
     | Drained
     | Exited
+    | Stopped
     | Debugged
 )

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from firehot_server.channel import Channel
 from firehot_server.messages import Fork, Forked, Message, close_descriptors
+from firehot_server.supervisor.ending import WHY_KILLED, capitalized
 from firehot_server.supervisor.processes import WaitingProcess, WorkerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, MutableSequence
 
+    from firehot_server.messages import Refused
+    from firehot_server.supervisor.processes import Process
     from firehot_server.supervisor.switchboard import Switchboard
 
     Order = tuple[Message, Callable[[WorkerProcess], None]]
@@ -21,12 +24,14 @@ class Forks:
     """Those of one process.
 
     Args:
+        name: the process's, for people, as in "the template".
         is_ahead: when a stand-by is taken the next one is forked at once, not only when asked for.
     """
 
-    def __init__(self, switchboard: Switchboard, process: WaitingProcess, *, is_ahead: bool = False) -> None:
+    def __init__(self, switchboard: Switchboard, process: WaitingProcess, name: str, *, is_ahead: bool = False) -> None:
         self._switchboard = switchboard
         self._process = process
+        self._name = name
         self._is_ahead = is_ahead
         self._orders: deque[Order] = deque()
         self._standby: WorkerProcess | None = None
@@ -75,14 +80,21 @@ class Forks:
         if self._orders:
             self._release_standby()
         else:
-            self._switchboard.attach(worker, _ignore, self.drop_standby)
+            self._switchboard.attach(worker, _ignore, self._lose_standby)
+
+    def refused(self, message: Refused) -> None:
+        """The process cannot fork for now; whoever has ordered insists after a while."""
+        self._is_forking = False
+        self._switchboard.logger.warning("%s cannot fork: %s", capitalized(self._name), message.reason)
+
+    def insist(self) -> None:
+        """Ask once more for what was refused."""
+        if self._orders:
+            self.prepare()
 
     def withdraw(self, first: Message | None = None) -> None:
         """Forget the worker that this was to be told, if it is not there yet; None: every one."""
-        for order in list(self._orders):
-            if first is None or order[0] is first:
-                self._orders.remove(order)
-                close_descriptors(order[0])
+        withdraw(self._orders, first)
 
     def close(self) -> list[Order]:
         """Make no more of them; the orders that nothing came of."""
@@ -98,9 +110,26 @@ class Forks:
         return self._is_forking
 
     @property
+    def debtor(self) -> WaitingProcess | None:
+        """The process, if it owes somebody a worker."""
+        return self._process if self._orders else None
+
+    @property
+    def names(self) -> dict[Process, str]:
+        """Of the process, and of the stand-by, if there is one."""
+        names: dict[Process, str] = {self._process: capitalized(self._name)}
+        return names if self._standby is None else {**names, self._standby: f"The stand-by of {self._name}"}
+
+    @property
     def standby_pids(self) -> list[int]:
         """Of the stand-by, if there is one."""
         return [] if self._standby is None else [self._standby.pid]
+
+    def _lose_standby(self) -> None:
+        # Who forks ahead of calls ends what they have started, and a stand-by that was not heard of yet with it.
+        if self._standby is not None and not self._standby.is_cut and not self._is_ahead:
+            self._switchboard.logger.warning("The stand-by of %s has ended, unasked. %s", self._name, WHY_KILLED)
+        self.drop_standby()
 
     def drop_standby(self) -> None:
         """End it, if there is one."""
@@ -122,6 +151,14 @@ class Forks:
         take(worker)
         if self._orders or self._is_ahead:
             self.prepare()
+
+
+def withdraw(orders: MutableSequence[Order], first: Message | None) -> None:
+    """Forget the one by which a worker is to be told this first; None: every one."""
+    for order in list(orders):
+        if first is None or order[0] is first:
+            orders.remove(order)
+            close_descriptors(order[0])
 
 
 def _ignore(_message: Message) -> None:

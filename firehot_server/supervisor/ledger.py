@@ -1,4 +1,4 @@
-"""The ledger: the read log of the present generation, and where a change of what is in it would be seen.
+"""The ledger: the read log of the present generation.
 
 Events from the watcher are hints. An edit is a difference between what was read and what is there now, so a save
 before the watch began, between two watches or during a reload is found all the same, and a save that changes nothing
@@ -8,24 +8,23 @@ is none.
 from __future__ import annotations
 
 import os
-import sys
-from importlib.machinery import FrozenImporter
 from typing import TYPE_CHECKING
 
-from firehot_server.fingerprint import EMPTY, FINGERPRINTS, NOTHING, data_digest_of
+from firehot_server.fingerprint import EMPTY, FINGERPRINTS, data_digest_of
 from firehot_server.supervisor.edits import Edit, Entry, affected, is_allowed, judge, names_of
-from firehot_server.supervisor.plan import INTERPRETER, NEVER
-from firehot_server.supervisor.rules import ReloadRules, is_pruned
+from firehot_server.supervisor.places import Places
+from firehot_server.supervisor.plan import INTERPRETER, NEVER, TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from firehot_server.messages import Read
     from firehot_server.supervisor.edits import Key
+    from firehot_server.supervisor.rules import ReloadRules
 
 
 class Ledger:
-    """Keeps books of reads and folders.
+    """Keeps books of what was read.
 
     Args:
         rules: the user's --reload options.
@@ -43,27 +42,18 @@ class Ledger:
         self._modules: dict[str, str] = {}
         """Path → the name that it was imported by, of whatever was ever read."""
         self._template_reads: dict[Key, Entry] = {}
-        self._there: set[str] = set()
-        """Names of modules that the project had when the template was started."""
-        self._template_has: frozenset[str] = frozenset()
-        self._template_names: frozenset[str] = frozenset()
-        """Those of its modules that the project would come before, if it had them."""
+        self._extra_reads: dict[Key, Entry] = {}
+        """Files that count as read first by each worker that is forked of the template."""
         self._written: set[str] = set()
         """Files that the app writes itself: were they to reload it, its own saves would."""
         self._doubt = NEVER
         """The position of the first thing that changed without being a reason to reload."""
         self._touched: set[Key] = set()
-        self._aliases: dict[str, str] = {}
-        self._real_folders: dict[str, str] = {}
+        self._fresh: set[str] = set()
+        """Folders that are watched only since the worker began: what it read before is told perhaps after that."""
+        self._suspects: set[str] = set()
         self._known: set[str] = set()
-        self._appeared: set[str] = set()
-        self._watched: frozenset[str] = frozenset()
-        self._wanted: frozenset[str] = frozenset()
-        self._wanted_for = -1
-        self.is_watch_broken = False
-        """A watched folder was replaced: the same folders must be watched anew."""
-        self.roots = [os.path.abspath(root) for root in roots]
-        self.folders: set[str] = {*self.roots, *rules.folders_to_search}
+        self.places = Places(roots, rules.folders_to_search, self._is_read)
 
     @property
     def position(self) -> int:
@@ -82,16 +72,26 @@ class Ledger:
     def begin(self, worker: int, position: int = 0) -> None:
         """A new worker goes on from this position; only its reads count from now on."""
         self.worker = worker
+        if position == TEMPLATE.position:
+            self._read_extra_files()
         for key in reversed([key for key, entry in self._reads.items() if entry.position >= position]):
             del self._reads[key]
         self._touched = set()
+        self._fresh = set()
+        self._suspects = set()
         self.imported = NEVER
         self._doubt = self._doubt if self._doubt < position else NEVER
 
-    def read(self, worker: int, read: Read) -> Edit:
-        """A worker has read something, or looked for it in vain; an edit, if it was touched since."""
+    def _read_extra_files(self) -> None:
+        for path in self._rules.extra_files:
+            entry = Entry(data_digest_of(path), TEMPLATE.position)
+            self._extra_reads["data", path] = entry
+            self.places.add(("data", path), entry.digest)
+
+    def read(self, worker: int, read: Read) -> None:
+        """A worker has read something, or looked for it in vain; see `suspects`."""
         if worker != self.worker:
-            return Edit()
+            return
         key = (read.kind, read.path)
         former = self._reads.get(key)
         if former is not None and former.digest != read.digest:
@@ -99,8 +99,26 @@ class Ledger:
         self._reads[key] = Entry(read.digest, self.position if former is None else former.position)
         if read.module:
             self._modules[read.path] = read.module
-        self._watch(key)
-        return self._judge([read.path]) if key in self._touched else Edit()
+        self.places.add(key, read.digest)
+        if self._may_have_changed(key) and self._now(key) != read.digest:
+            self._suspects.add(read.path)
+
+    @property
+    def has_suspects(self) -> bool:
+        """Something that a worker has read is not what it was: an edit, unless that one says that it has written it."""
+        return bool(self._suspects)
+
+    def judge_suspects(self) -> Edit:
+        """The edit that they are, if they are one; then there are none."""
+        suspects, self._suspects = self._suspects, set()
+        return self._judge(suspects)
+
+    def _may_have_changed(self, key: Key) -> bool:
+        """Since it was read."""
+        kind, path = key
+        end = self.places.elsewhere(path)
+        is_touched = key in self._touched or (kind, end) in self._touched
+        return is_touched or not self._fresh.isdisjoint((path, os.path.dirname(path), end, os.path.dirname(end)))
 
     def module_of(self, path: str) -> str:
         """The name by which this file was imported, if it was; else empty."""
@@ -115,64 +133,68 @@ class Ledger:
     def template_starts(self, reads: Iterable[str]) -> None:
         """A template is about to be started that depends on these files."""
         self._template_reads = {}
-        self._there = {name.partition(".")[0] for root in self.roots for name in _names(root)}
+        self._doubt = NEVER
         for path in reads:
-            self._template_reads[("data", path)] = Entry(data_digest_of(path), INTERPRETER.position)
-            self._watch(("data", path))
+            self._template_has_read(("data", path), data_digest_of(path))
 
-    def template_holds(self, names: frozenset[str]) -> None:
-        """It has modules of these names, which imports would look for in the project first."""
-        if names is not self._template_has:
-            self._template_has = names
-            self._template_names = frozenset(n for n in names if n not in self._there and not _is_built_in(n))
+    def template_looked(self, reads: Iterable[Read]) -> Edit:
+        """In these places of the project its imports have looked for modules, and found none: an edit, if there is one
+        by now.
+        """
+        looked = {(read.kind, read.path): read.digest for read in reads}
+        for key, digest in looked.items():
+            self._template_has_read(key, digest)
+        folders = {os.path.dirname(path) for _, path in looked}
+        there = (os.path.join(folder, name) for folder in folders for name in _names(folder))
+        return self._judge(path for path in there if not looked.keys().isdisjoint(affected(path)))
+
+    def _template_has_read(self, key: Key, digest: bytes | None) -> None:
+        self._template_reads[key] = Entry(digest, INTERPRETER.position)
+        self.places.add(key, digest)
 
     def touch(self, paths: Iterable[str]) -> Edit:
         """The watcher gave these hints."""
-        paths = {self._as_read(path) for path in paths}
-        self._touched |= {key for path in paths for key in affected(path)}
-        self._notice_folders(paths)
-        return self._judge(paths)
+        paths = set(paths)
+        named = self.places.touched(paths)
+        self._touched |= {key for path in paths | named for key in affected(path)}
+        return self._judge(named)
 
-    def _as_read(self, path: str) -> str:
-        """The link through which the present generation has read this file, if it has."""
-        reads = self._all_reads()
-        if any(key in reads for key in affected(path)):
-            return path
-        folder, name = os.path.split(path)
-        return self._aliases.get(path) or os.path.join(self._aliases.get(folder, folder), name)
+    def _is_read(self, path: str) -> bool:
+        logs = (self._reads, self._template_reads, self._extra_reads)
+        return any(key in log for key in affected(path) for log in logs)
 
     def matters(self, path: str) -> bool:
         """Whether an edit of this file could reload."""
         rules, reads = self._with_own(), self._all_reads()
-        read = any(key in reads and is_allowed(key, path, rules) for key in affected(path))
+        named = self.places.named([path])
+        read = any(key in reads and is_allowed(key, name, rules) for name in named for key in affected(name))
         return read or self._rules.allows(path) or self._rules.insists(path)
 
     def looks_half_written(self, paths: Iterable[str]) -> bool:
-        """One of these is empty now and was not when it was read: a save in place truncates before it writes."""
+        """One of these is empty now, or gone, and was not when it was read: a save in place truncates before it writes,
+        and some remove the file first.
+        """
         reads = self._all_reads()
-        files = [key for path in paths for key in affected(path) if key[0] in ("module", "data") and key in reads]
-        return any(reads[key].digest not in (None, EMPTY) and self._now(key) == EMPTY for key in files)
+        keys = {key for path in self.places.named(paths) for key in affected(path) if key[0] in ("module", "data")}
+        files = keys & reads.keys()
+        return any(reads[key].digest not in (None, EMPTY) and self._now(key) in (None, EMPTY) for key in files)
 
     def watching(self, folders: frozenset[str]) -> Edit:
         """From now on these are watched: what changed before that?"""
-        fresh, self._watched = folders - self._watched, folders
-        missed = {path for _, path in self._all_reads() if path in fresh or os.path.dirname(path) in fresh}
+        fresh = self.places.watching(folders)
+        named = fresh | self.places.named(fresh)
+        self._fresh |= named
+        missed = {path for _, path in self._all_reads() if path in named or os.path.dirname(path) in named}
         for folder in fresh:
             files = _files(folder)
-            for path in files:
-                self._look_behind_template(path)
-            if folder in self._appeared:
+            if folder in self.places.appeared:
                 missed |= files
             else:
                 self._known |= files
-        missed |= {path for _, path in self._template_reads}
         return self._judge(missed)
 
     def _judge(self, paths: Iterable[str]) -> Edit:
         """What really changed, as `edits.judge` has it; the result is taken note of."""
-        paths = list(paths)
-        for path in paths:
-            self._look_behind_template(path)
         edit = judge(
             paths, reads=self._all_reads(), known=frozenset(self._known), now=self._now, rules=self._with_own()
         )
@@ -180,13 +202,6 @@ class Ledger:
         self._known -= {*edit.removed, *(path for path in edit.idle if not os.path.exists(path))}
         self._doubt = min(self._doubt, edit.silent)
         return edit
-
-    def _look_behind_template(self, path: str) -> None:
-        """Where a module would be found that the template took from elsewhere, there was none when it did."""
-        folder, name = os.path.split(path)
-        stem = name.partition(".")[0]
-        if folder in self.roots and stem in self._template_names:
-            self._template_reads[("lookup", os.path.join(folder, stem))] = Entry(NOTHING, INTERPRETER.position)
 
     def _now(self, key: Key) -> bytes | None:
         kind, path = key
@@ -205,45 +220,7 @@ class Ledger:
         return _WithOwn(self._rules, frozenset(path for _, path in self._template_reads), self._written)
 
     def _all_reads(self) -> dict[Key, Entry]:
-        return {**self._reads, **self._template_reads}
-
-    def _watch(self, key: Key) -> None:
-        kind, path = key
-        folder = os.path.dirname(path)
-        self._watch_folder(folder)
-        if kind == "listing":
-            self._watch_folder(path)
-        elif kind != "lookup" and os.path.islink(path):
-            real = os.path.realpath(path)
-            self._aliases[real] = path
-            self.folders.add(os.path.dirname(real))
-
-    def _watch_folder(self, folder: str) -> None:
-        self.folders.add(folder)
-        if folder not in self._real_folders:
-            real = self._real_folders[folder] = os.path.realpath(folder)
-            if real != folder:
-                self._aliases[real] = folder
-                self.folders.add(real)
-
-    def _notice_folders(self, paths: Iterable[str]) -> None:
-        for path in paths:
-            if path in self._watched:
-                # It went, and may have come back since: then it is another folder, and its watch went with the first.
-                self._watched -= {path}
-                self._wanted_for = -1
-                self.is_watch_broken = True
-            if os.path.isdir(path) and not is_pruned(path):
-                self.folders.add(path)
-                self._appeared.add(path)
-                self._wanted_for = -1
-
-    def wanted_folders(self) -> frozenset[str]:
-        """What the watcher should watch now: the folders that exist, and the nearest parent of those that do not."""
-        if self._wanted_for != len(self.folders):
-            self._wanted = frozenset(_nearest_folder(folder) for folder in self.folders)
-            self._wanted_for = len(self.folders)
-        return self._wanted
+        return {**self._reads, **self._extra_reads, **self._template_reads}
 
 
 class _WithOwn:
@@ -269,17 +246,6 @@ class _WithOwn:
 def _found(key: Key) -> bytes | None:
     kind, path = key
     return FINGERPRINTS[kind](path)
-
-
-def _is_built_in(name: str) -> bool:
-    """Found before any folder is looked at."""
-    return name in sys.builtin_module_names or FrozenImporter.find_spec(name) is not None
-
-
-def _nearest_folder(path: str) -> str:
-    while not os.path.isdir(path) and path != os.path.dirname(path):
-        path = os.path.dirname(path)
-    return path
 
 
 def _names(folder: str) -> list[str]:

@@ -33,6 +33,11 @@ class GitChanges:
         except OSError:
             pass  # there is no git
 
+    @property
+    def pids(self) -> list[int]:
+        """Of git, while it works."""
+        return [] if self._process is None else [self._process.pid]
+
     def take(self) -> tuple[str, ...]:
         """The changed files, absolute, if git has answered by now; it is not asked any further."""
         process, self._process = self._process, None

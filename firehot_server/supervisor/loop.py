@@ -23,6 +23,7 @@ from firehot_server.location import PACKAGE
 from firehot_server.messages import (
     DEFAULT_DRAIN_SECONDS,
     Begin,
+    Begun,
     Configure,
     Debugging,
     Drain,
@@ -41,29 +42,37 @@ from firehot_server.messages import (
     Reads,
     Ready,
     Serve,
+    TakeUp,
+    Unkept,
     Written,
     close_descriptors,
 )
+from firehot_server.notices import read_notices
 from firehot_server.supervisor import actions as ac
 from firehot_server.supervisor import events as ev
 from firehot_server.supervisor.alarms import Alarms
 from firehot_server.supervisor.app_preloads import AppPreloads
 from firehot_server.supervisor.checkpoints import Checkpoints
+from firehot_server.supervisor.ending import ending
 from firehot_server.supervisor.installation import Installation
 from firehot_server.supervisor.ledger import Ledger
 from firehot_server.supervisor.likely import GitChanges, module_name, newest
-from firehot_server.supervisor.machine import Machine
+from firehot_server.supervisor.machine import FORK_SECONDS, Machine
 from firehot_server.supervisor.memory import Memory
+from firehot_server.supervisor.orphans import Orphans
 from firehot_server.supervisor.pauses import MEMORY, Prospects
-from firehot_server.supervisor.plan import INTERPRETER, TEMPLATE, State, rewind
+from firehot_server.supervisor.plan import INTERPRETER, NEVER, TEMPLATE, State, rewind
 from firehot_server.supervisor.private_memory import affordable, private_bytes
 from firehot_server.supervisor.processes import SERVING, TemplateProcess, WorkerProcess, duplicate_sockets
 from firehot_server.supervisor.rules import ReloadRules
 from firehot_server.supervisor.signals import SignalPipe
+from firehot_server.supervisor.stopped import is_stopped
 from firehot_server.supervisor.switchboard import Switchboard
 from firehot_server.supervisor.templates import Policy, Templates
 from firehot_server.supervisor.terminal import ProgressLine, TerminalModes
-from firehot_server.supervisor.watcher import Degraded, Touched, Watcher, Watching
+from firehot_server.supervisor.watcher import Degraded, Polled, Touched, Watcher, Watching
+from firehot_server.supervisor.working_folder import WorkingFolder
+from firehot_server.supervisor.writers import Writers
 
 if TYPE_CHECKING:
     import socket
@@ -74,6 +83,7 @@ if TYPE_CHECKING:
     from firehot_server.messages import Pauses
     from firehot_server.supervisor.edits import Edit
     from firehot_server.supervisor.forks import Order
+    from firehot_server.supervisor.processes import Process
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -86,6 +96,9 @@ _STANDBY_SECONDS = 0.1
 # An import of the app that takes less is no reason to go on without what the template has learned, in seconds.
 _SHORT_IMPORT_SECONDS = 0.2
 
+# How often is looked whether a worker is stopped, in seconds; twice in a row, and it is ended.
+_PULSE_SECONDS = 0.4
+
 # Some time after a reload, when nobody waits for anything, checkpoints are weighed.
 _MEMORY_SECONDS = 2.0
 _NEXT_MEMORY_SECONDS = 0.02
@@ -93,18 +106,41 @@ _NEXT_MEMORY_SECONDS = 0.02
 # An import that takes longer than this gets its new folders watched meanwhile, in seconds.
 _WATCH_SECONDS = 0.2
 
+# What an import reads is laid down; so often is looked what there is of it, and, while that is nothing new, less and
+# less often down to this, in seconds.
+_LOOK_SECONDS = 0.02
+_MOST_PATIENCE = 0.5
+
 # How long a file may stay empty between being truncated and being written, in seconds.
 _HALF_WRITTEN_SECONDS = 0.03
+
+# How often is looked whether somebody still writes a file, in seconds.
+_WRITERS_SECONDS = 0.002
+
+# When files were removed: how soon, and then how often, is looked whether their folders were, too, in seconds.
+_FOLDERS_SECONDS = 0.1
+_NEXT_FOLDERS_SECONDS = 1.0
+
+# Alarms that come so late, in seconds, were late for everybody: the machine slept, or these processes were stopped.
+_STANDSTILL_SECONDS = 1.0
+
+# What of the user's configuration a failure is served with if all of it does not work.
+_TLS = ("keyfile", "certfile", "keyfile_password", "version", "cert_reqs", "ca_certs", "ciphers")
+_BARE_OPTIONS = ("root_path", *(f"ssl_{name}" for name in _TLS))
 
 
 @dataclass(frozen=True, slots=True)
 class ExitReport:
-    """A template is to report how this worker, whose channel is closed, has ended."""
+    """The parent of this process, whose channel is closed, is to report how it has ended."""
 
-    worker: int
+    pid: int
 
 
-Alarm = ac.Timer | ExitReport | Literal["preload", "watch", "stand-by", "settled", "memory"]
+Alarm = (
+    ac.Timer
+    | ExitReport
+    | Literal["preload", "reads", "watch", "stand-by", "settled", "memory", "writers", "folders", "pulse"]
+)
 
 
 class Supervisor:
@@ -133,12 +169,18 @@ class Supervisor:
         self._sockets = sockets
         self._settings = settings
         self._path = path
-        self._folder = os.getcwd()
+        self._working_folder = WorkingFolder()
+        self._folder = self._working_folder.path
+        self._is_folder_gone = False
+        self._absolute_path = tuple(map(os.path.abspath, path))
+        self._env_file = os.path.abspath(settings.env_file) if settings.env_file else ""
         self._origins = Origins.of_interpreter(extra_third_party=[str(PACKAGE)])
         drain = config.timeout_graceful_shutdown
         self._machine = Machine(
             drain_seconds=DEFAULT_DRAIN_SECONDS if drain is None else drain,
             startup_seconds=settings.startup_timeout,
+            overlap=settings.overlap,
+            on_error=settings.on_error,
         )
         self._status: int | None = None
         self._events: deque[ev.Event] = deque()
@@ -146,16 +188,17 @@ class Supervisor:
         self._handoffs: list[Handoff] = []
         self._alarms: Alarms[Alarm] = Alarms()
         self._pending_touches: set[str] = set()
+        self._writers = Writers()
         self._watching: frozenset[str] = frozenset()
         self._switchboard = Switchboard(logger)
         self._progress = ProgressLine(sys.stderr)
-        self._ledger = Ledger(ReloadRules(config), self._first_party_path())
+        self._ledger = Ledger(ReloadRules(config, settings), self._first_party_path())
         self._preloads = AppPreloads(
             config,
             settings,
-            Memory.of_app(cache_folder(), str(config.app), self._app_dir()),
+            Memory.of_app(cache_folder(), " ".join((str(config.app), *settings.roots)), self._app_dir()),
             self._origins,
-            path,
+            self._absolute_path,
         )
         self._templates = self._make_templates(template)
         self._checkpoints = Checkpoints(self._switchboard, self._child_exited, self._checkpoint_lost)
@@ -168,6 +211,10 @@ class Supervisor:
         """Bytes that each checkpoint holds alone, by process id; None: not measured yet."""
         self._obstacle: tuple[str, str, int] | None = None
         """What was last said to stand in the way of checkpoints."""
+        self._patience = _LOOK_SECONDS
+        """How long to wait until it is looked again what an import has read."""
+        self._stopped: set[int] = set()
+        """The workers, by number, that were stopped when it was last looked."""
 
     def _make_templates(self, first: TemplateProcess) -> Templates:
         return Templates(
@@ -180,6 +227,7 @@ class Supervisor:
             emit=self._feed,
             on_exited=self._child_exited,
             set_deadline=lambda seconds: self._set_alarm("preload", seconds),
+            on_looked=lambda reads: self._noticed(self._ledger.template_looked(reads)),
             on_extended=self._template_extended,
         )
 
@@ -191,6 +239,7 @@ class Supervisor:
         with contextlib.ExitStack() as stack:
             self._terminal = stack.enter_context(TerminalModes())
             self._signals = stack.enter_context(SignalPipe())
+            self._orphans = stack.enter_context(Orphans())
             stack.callback(self._switchboard.close)
             stack.callback(self._end_everything)
             self._watcher = Watcher(self._signals.wake)
@@ -201,9 +250,23 @@ class Supervisor:
             self._feed(ev.Started())
             while self._status is None:
                 self._update_watch()
-                self._switchboard.turn(self._alarms.seconds_left(time.monotonic()))
+                self._turn()
                 self._ring()
+                self._judge_suspects()
             return self._status
+
+    def _turn(self) -> None:
+        """Wait for whatever comes first, and handle it."""
+        begun = time.monotonic()
+        left = self._alarms.seconds_left(begun)
+        ready = self._switchboard.wait(left)
+        if left is not None and (late := time.monotonic() - begun - left) > _STANDSTILL_SECONDS:
+            self._alarms.postpone(late)
+        self._switchboard.deliver(ready)
+        self._orphans.reap(self._own_children, lambda pid, status: self._child_exited(Exited(pid, status)))
+
+    def _own_children(self) -> list[int]:
+        return [*self._templates.pids(), *([] if self._git is None else self._git.pids)]
 
     # -- the machine
 
@@ -223,14 +286,18 @@ class Supervisor:
                 self._start_template()
             case ac.ForkWorker():
                 self._fork(action)
+            case ac.LookAtFork():
+                self._look_at_fork(action)
             case ac.DropCheckpoints():
                 self._checkpoints.retire_after(TEMPLATE)
             case ac.TellHold():
-                self._tell(action.worker, Hold())
+                self._tell(action.worker, Hold(action.may_return))
+            case ac.TellTakeUp():
+                self._give_sockets(action.worker, lambda sockets: TakeUp(action.failed, sockets))
             case ac.TellDrain():
                 self._tell(action.worker, Drain(action.seconds, action.handoff))
             case ac.TellServe():
-                self._tell(action.worker, Serve(duplicate_sockets(self._sockets)))
+                self._give_sockets(action.worker, Serve)
             case ac.Cut():
                 self._cut(action.worker)
             case ac.SetTimer():
@@ -247,28 +314,22 @@ class Supervisor:
 
     def _report_failure(self, action: ac.ReportFailure) -> None:
         failure = action.failure
-        text = failure.traceback.strip() or failure.sentence or failure.headline
+        text = failure.traceback.strip() or f"{failure.headline}\n{failure.sentence}".strip()
         because = f" ({failure.cause})" if failure.cause else ""
-        logger.error(
-            "%s\nAnswering 500 with this failure until the next save%s (generation %d)",
-            text,
-            because,
-            action.generation,
-        )
+        answer = "500 with this failure" if action.kept is None else f"as before, by generation {action.kept},"
+        logger.error("%s\nAnswering %s until the next save%s (generation %d)", text, answer, because, action.generation)
 
     # -- templates
 
     def _start_template(self) -> None:
         self._checkpoints.retire_after(INTERPRETER)
         self._installation = Installation(self._origins)
-        env_file = self._settings.env_file
-        self._ledger.template_starts([] if env_file is None else [os.path.abspath(env_file)])
+        self._ledger.template_starts([self._env_file] if self._env_file else [])
         self._templates.start(self._configure(), self._settings.environment)
         self._prospects.files = len(self._preloads.files)
 
     def _template_extended(self) -> None:
         """Checkpoints of the former one lack what was added. Where the import is short, they are not worth that."""
-        self._ledger.template_holds(self._templates.names)
         if (self._prospects.seconds or 0.0) < _SHORT_IMPORT_SECONDS:
             self._checkpoints.retire_after(TEMPLATE)
 
@@ -278,7 +339,8 @@ class Supervisor:
             argv=tuple(sys.argv),
             payload=cloudpickle.dumps((self._config, self._target)),
             cache_dir=str(cache_folder() / "bytecode"),
-            env_file=os.path.abspath(self._settings.env_file) if self._settings.env_file else "",
+            env_file=self._env_file,
+            bare={name: getattr(self._config, name) for name in _BARE_OPTIONS},
             payload_is_plain=self._is_plain(),
         )
 
@@ -297,13 +359,13 @@ class Supervisor:
     def _fork(self, action: ac.ForkWorker) -> None:
         """Of the deepest checkpoint: those that an edit has made stale are retired by now."""
         self._forking = action
-        self._ledger.template_holds(self._templates.names)
+        self._forget(action.worker)  # what had not begun when the template was lost
         self._templates.withdraw()
         self._checkpoints.withdraw()
-        begin = Begin(action.generation, action.role, action.failure, action.in_loop, self._pauses(action))
+        pauses = self._pauses(action)
+        begin = Begin(action.generation, action.role, action.failure, action.in_loop, pauses, action.is_bare)
         if begin.pauses is not None:
-            # Of what is no reason to reload, but has changed, too.
-            self._checkpoints.retire_after(self._valid_state(self._ledger.doubt))
+            self._checkpoints.retire_after(self._valid_state(NEVER))
             deepest = self._checkpoints.deepest
             state = TEMPLATE if deepest is None else deepest.state
             self._ledger.begin(action.worker, state.position)
@@ -318,8 +380,8 @@ class Supervisor:
     def _pauses(self, action: ac.ForkWorker) -> Pauses | None:
         if self._git is not None:
             self._guess(self._git.take())
-        wanted = self._settings.checkpoints and action.role == "app" and not action.in_loop
-        return self._prospects.pauses() if wanted else None
+        is_possible = action.role == "app" and not action.in_loop and action.leaves_checkpoints
+        return self._prospects.pauses() if is_possible and self._settings.checkpoints else None
 
     def _guess(self, changed: tuple[str, ...]) -> None:
         """Before the first import: what may be edited first?"""
@@ -333,12 +395,51 @@ class Supervisor:
         if self._forking is not None:
             self._fork(self._forking)
 
+    def _look_at_fork(self, action: ac.LookAtFork) -> None:
+        """What is ended here is lost like anything else that ends: the next state is used."""
+        if self._end_stopped():
+            return
+        if not action.give_up:
+            self._checkpoints.insist()
+            self._templates.insist()
+            return
+        silent = self._workers.get(action.worker) or self._checkpoints.debtor or self._templates.debtor
+        if silent is not None:
+            logger.warning("%s has not made a worker within %g s; ended.", self._waiting()[silent], FORK_SECONDS)
+            silent.cut()
+
+    def _end_stopped(self) -> bool:
+        """Whatever is to be forked, or to report how its children ended, must run; whether something did not."""
+        stopped = {process: name for process, name in self._waiting().items() if is_stopped(process.pid)}
+        for process, name in stopped.items():
+            logger.warning("%s does not answer: it is stopped (SIGSTOP); ended.", name)
+            process.cut()
+        return bool(stopped)
+
+    def _waiting(self) -> dict[Process, str]:
+        """All that waits to be told what to be, or to fork, with names for people."""
+        told: dict[Process, str] = {worker: "A stand-by" for worker in self._workers.values() if not worker.has_begun}
+        return {**self._checkpoints.names, **self._templates.process_names, **told}
+
     # -- workers
 
     def _worker_forked(self, worker: WorkerProcess, number: int, origin: str) -> None:
-        self._forking = None
+        worker.origin = origin
         self._adopt(worker, number)
-        self._feed(ev.Forked(worker.number, origin))
+
+    def _begun(self, worker: WorkerProcess) -> None:
+        if self._forking is not None and self._forking.worker == worker.number:
+            self._forking = None
+        worker.has_begun = True
+        self._set_alarm("pulse", _PULSE_SECONDS)
+        self._set_alarm("reads", _LOOK_SECONDS)
+        self._feed(ev.Forked(worker.number, worker.origin))
+
+    def _forget(self, number: int) -> None:
+        worker = self._workers.pop(number, None)
+        if worker is not None:
+            self._alarms.cancel(ExitReport(worker.pid))
+            self._switchboard.release(worker)
 
     def _adopt(self, worker: WorkerProcess, number: int) -> None:
         worker.number = number
@@ -359,19 +460,24 @@ class Supervisor:
         checkpoint = self._checkpoints.add(worker, state)
         checkpoint.workers.add(message.pid)
         channel = Channel.from_descriptor(message.channel[0])
-        self._adopt(WorkerProcess(message.pid, channel, message.lifeline[0], parent=checkpoint), worker.number)
+        copy = WorkerProcess(message.pid, channel, message.lifeline[0], parent=checkpoint, has_begun=True)
+        self._adopt(copy, worker.number)
 
     def _hear(self, worker: WorkerProcess, message: Message) -> None:
         number = worker.number
         match message:
             case Reads():
                 for read in message.reads:
-                    self._noticed(self._ledger.read(number, read))
+                    self._ledger.read(number, read)
             case Paused():
                 self._paused(worker, message)
             case Written():
                 if self._ledger.written(message.path):
                     logger.info("%s is written by the app itself: it does not reload.", self._shorten(message.path))
+            case Begun():
+                self._begun(worker)
+            case Unkept():
+                self._preloads.cannot_keep(message.reason)
             case Imported():
                 self._imported(number, message)
             case Failed():
@@ -379,12 +485,14 @@ class Supervisor:
             case NeedsLoop():
                 self._feed(ev.NeedsLoop(number))
             case Ready():
+                (worker.notices,) = message.notices or (-1,)
                 self._feed(ev.Ready(number, len(self._checkpoints.states)))
                 self._deliver_handoffs()
                 self._set_alarm("stand-by", _STANDBY_SECONDS)
                 self._weights.clear()
                 self._set_alarm("memory", _MEMORY_SECONDS)
             case Draining():
+                worker.is_leaving = True
                 self._feed(ev.Draining(number, message.busy))
             case Drained():
                 self._feed(ev.Drained(number))
@@ -393,6 +501,7 @@ class Supervisor:
             case Loaded():
                 self._templates.extend(self._preloads.learn(message.modules))
             case Handoff():
+                worker.is_leaving = True
                 self._handoffs.append(message)
                 self._deliver_handoffs()
             case _:
@@ -428,12 +537,22 @@ class Supervisor:
         else:
             close_descriptors(message)
 
+    def _give_sockets(self, number: int, make: Callable[[tuple[int, ...]], Message]) -> None:
+        try:
+            message = make(duplicate_sockets(self._sockets))
+        except OSError as error:
+            logger.error("The listening sockets cannot be given to a worker, which is ended: %s", error)
+            self._cut(number)
+        else:
+            self._tell(number, message)
+
     def _deliver_handoffs(self) -> None:
         """Connections wait here until a worker serves, so that none dies with a worker that fails to start."""
         serving = self._machine.serving
-        if serving is not None:
+        worker = None if serving is None else self._workers.get(serving.number)
+        if worker is not None and not worker.is_leaving:
             while self._handoffs:
-                self._tell(serving.number, self._handoffs.pop(0))
+                self._tell(worker.number, self._handoffs.pop(0))
 
     def _cut(self, number: int) -> None:
         worker = self._workers.get(number)
@@ -443,22 +562,32 @@ class Supervisor:
     def _channel_closed(self, worker: WorkerProcess) -> None:
         worker.cut()
         if self._switchboard.is_attached(worker.parent):
-            self._set_alarm(ExitReport(worker.number), _EXIT_REPORT_SECONDS)
+            self._set_alarm(ExitReport(worker.pid), _EXIT_REPORT_SECONDS)
         else:
             self._worker_gone(worker, None)
 
     def _child_exited(self, message: Exited) -> None:
-        for worker in list(self._workers.values()):
-            if worker.pid == message.pid:
-                self._switchboard.drain(worker)
-                self._worker_gone(worker, message.status)
+        for worker in self._workers_of(message.pid):
+            self._switchboard.drain(worker)
+            self._worker_gone(worker, message.status)
+
+    def _workers_of(self, pid: int) -> list[WorkerProcess]:
+        return [worker for worker in self._workers.values() if worker.pid == pid]
 
     def _worker_gone(self, worker: WorkerProcess, status: int | None) -> None:
         if self._workers.pop(worker.number, None) is None:
             return
-        self._alarms.cancel(ExitReport(worker.number))
+        self._alarms.cancel(ExitReport(worker.pid))
+        self._report_unfinished(worker, status)
         self._switchboard.release(worker)
         self._feed(ev.Exited(worker.number, status))
+
+    def _report_unfinished(self, worker: WorkerProcess, status: int | None) -> None:
+        """Name the requests that ended with their worker."""
+        lines = read_notices(worker.notices) if worker.notices >= 0 else []
+        for line in lines:
+            how = "disappeared" if status is None else ending(status)
+            logger.warning("%s was still running when its worker %s", line, how)
 
     # -- edits
 
@@ -467,8 +596,7 @@ class Supervisor:
             self._signalled(number)
         notices = self._watcher.take()
         if notices:
-            for worker in list(self._workers.values()):
-                self._switchboard.drain(worker)  # it may have said that it writes these files itself
+            self._hear_all()  # somebody may have said that it writes these files itself
         for notice in notices:
             match notice:
                 case Touched():
@@ -477,6 +605,26 @@ class Supervisor:
                     self._noticed(self._ledger.watching(notice.folders))
                 case Degraded():
                     logger.warning(notice.text)
+                case Polled():
+                    logger.info(notice.text)
+
+    def _look_at_reads(self) -> None:
+        before = self._ledger.position
+        self._hear_all()
+        self._patience = _LOOK_SECONDS if self._ledger.position > before else min(2 * self._patience, _MOST_PATIENCE)
+        if self._machine.is_importing:
+            self._set_alarm("reads", self._patience)
+
+    def _judge_suspects(self) -> None:
+        """What was read is something else by now. Perhaps the app has written it itself; it says so before it does."""
+        while self._ledger.has_suspects:
+            self._hear_all()
+            self._noticed(self._ledger.judge_suspects())
+
+    def _hear_all(self) -> None:
+        """Whatever workers have said by now."""
+        for worker in list(self._workers.values()):
+            self._switchboard.drain(worker)
 
     def _touched(self, paths: frozenset[str]) -> None:
         self._pending_touches |= paths
@@ -492,35 +640,65 @@ class Supervisor:
         self._alarms.cancel("settled")
         touches, self._pending_touches = self._pending_touches, set()
         self._noticed(self._ledger.touch(touches))
+        if self._is_folder_gone:
+            self._look_at_folders()
 
-    def _noticed(self, edit: Edit) -> None:
+    def _look_at_writers(self) -> None:
+        """When nobody writes any more: is what was read what is there now?"""
+        if self._writers.are_busy(time.monotonic()):
+            self._set_alarm("writers", _WRITERS_SECONDS)
+            return
+        self._hear_all()
+        if not self._noticed(self._ledger.touch(self._writers.take())):
+            self._feed(ev.Settled())
+
+    def _look_at_folders(self) -> None:
+        """No event tells that a folder in which a process works, as all of these do, was removed or replaced."""
+        where = self._working_folder.look()
+        if where == "gone" and not self._is_folder_gone:
+            logger.warning("The working directory, %s, is gone; the server waits for it to be back.", self._folder)
+        self._is_folder_gone = where == "gone"
+        self._noticed(self._ledger.touch(self._ledger.places.replaced()))
+        if where == "back":
+            self._reload("the working directory was replaced", INTERPRETER.position)
+        elif self._is_folder_gone or self._machine.is_failing:
+            self._set_alarm("folders", _NEXT_FOLDERS_SECONDS)
+
+    def _noticed(self, edit: Edit) -> bool:
+        """Reload, if this is one; whether it is."""
         for path in edit.idle:
             logger.debug("%s: the same content, or nothing has read it; no reload", self._shorten(path))
         if edit:
             names = [self._ledger.module_of(path) or path for path in edit.paths]
             self._prospects.edited(names, late=edit.position >= self._ledger.imported)
-            self._reload(edit.describe(self._shorten), min(edit.position, self._ledger.doubt))
+            if edit.removed:
+                self._set_alarm("folders", _FOLDERS_SECONDS)
+            self._reload(edit.describe(self._shorten), edit.position, edit.paths)
+        return bool(edit)
 
-    def _reload(self, cause: str, position: int) -> None:
+    def _reload(self, cause: str, position: int, paths: tuple[str, ...] = ()) -> None:
         state = self._valid_state(position)
         is_reinstalled = self._installation.has_changed()
         if is_reinstalled:
             cause = f"{cause}, packages were installed"
         self._checkpoints.withdraw()
         self._checkpoints.retire_after(state)
-        self._feed(ev.EditNoticed(cause, new_interpreter=is_reinstalled or state is INTERPRETER))
+        is_settled = not self._writers.begin(paths, time.monotonic())
+        self._set_alarm("writers", None if is_settled else _WRITERS_SECONDS)
+        self._feed(ev.EditNoticed(cause, is_reinstalled or state is INTERPRETER, is_settled))
 
     def _valid_state(self, position: int) -> State:
-        return rewind(position, [TEMPLATE, *self._checkpoints.states])
+        """The deepest that has not read what changed: at this position, or where that is no reason to reload."""
+        return rewind(min(position, self._ledger.doubt), [TEMPLATE, *self._checkpoints.states])
 
     def _update_watch(self, *, now: bool = False) -> None:
         """Watch what the ledger wants watched. While a worker imports, that grows by the module: gather."""
-        wanted = self._ledger.wanted_folders()
-        if wanted == self._watching and not self._ledger.is_watch_broken:
+        wanted = self._ledger.places.wanted()
+        if wanted == self._watching and not self._ledger.places.is_watch_broken:
             return
         if now or not self._watching or not self._machine.is_importing:
             self._watching = wanted
-            self._ledger.is_watch_broken = False
+            self._ledger.places.is_watch_broken = False
             self._watcher.watch(wanted)
         elif not self._alarms.is_set("watch"):
             self._set_alarm("watch", _WATCH_SECONDS)
@@ -545,9 +723,11 @@ class Supervisor:
                 case ac.Timer():
                     self._feed(ev.TimerExpired(name))
                 case ExitReport():
-                    self._exit_unreported(name.worker)
+                    self._exit_unreported(name.pid)
                 case "preload":
                     self._templates.expire()
+                case "reads":
+                    self._look_at_reads()
                 case "watch":
                     self._update_watch(now=True)
                 case "stand-by":
@@ -556,6 +736,22 @@ class Supervisor:
                     self._settled()
                 case "memory":
                     self._measure_memory()
+                case "writers":
+                    self._look_at_writers()
+                case "folders":
+                    self._look_at_folders()
+                case "pulse":
+                    self._look_for_stopped()
+
+    def _look_for_stopped(self) -> None:
+        """A worker that is stopped closes nothing and says nothing: it would not be noticed before the next edit."""
+        told = [worker for worker in self._workers.values() if worker.has_begun and not worker.is_leaving]
+        stopped = {worker.number for worker in told if is_stopped(worker.pid)}
+        for number in stopped & self._stopped:
+            self._feed(ev.Stopped(number))
+        self._stopped = stopped
+        if told:
+            self._set_alarm("pulse", _PULSE_SECONDS)
 
     def _measure_memory(self) -> None:
         """What the checkpoints hold alone decides how many there will be next time."""
@@ -569,9 +765,9 @@ class Supervisor:
             self._prospects.affordable = affordable(len(self._weights), measured, MEMORY)
             logger.debug("%d checkpoints hold %.0f MB of memory alone", len(self._weights), measured / (1 << 20))
 
-    def _exit_unreported(self, number: int) -> None:
-        worker = self._workers.get(number)
-        if worker is not None:
+    def _exit_unreported(self, pid: int) -> None:
+        self._end_stopped()
+        for worker in self._workers_of(pid):
             self._worker_gone(worker, None)
 
     # -- the end
@@ -592,15 +788,11 @@ class Supervisor:
     # -- names
 
     def _app_dir(self) -> str:
-        return os.path.abspath(self._path[0]) if self._path else self._folder
+        return self._absolute_path[0] if self._path else self._folder
 
     def _first_party_path(self) -> list[str]:
         """The folders in which the app module itself may appear."""
-        return [
-            path
-            for path in (os.path.abspath(entry) for entry in self._path)
-            if os.path.isdir(path) and self._origins.is_first_party(path)
-        ]
+        return [path for path in self._absolute_path if os.path.isdir(path) and self._origins.is_first_party(path)]
 
     def _shorten(self, path: str) -> str:
         return path.removeprefix(f"{self._folder}/")

@@ -53,5 +53,9 @@ class Memory:
         data = {key: value for key, value in asdict(self).items() if key != "path"}
         draft = self.path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         draft.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(data))
-        draft.replace(self.path)
+        try:
+            draft.write_text(json.dumps(data))
+            draft.replace(self.path)
+        except OSError:
+            draft.unlink(missing_ok=True)  # what a full disk has taken of it
+            raise

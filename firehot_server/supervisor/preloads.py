@@ -100,4 +100,8 @@ class Preloads(abc.ABC):
         try:
             self._memory.save()
         except OSError as error:
-            logger.debug("Cannot remember what to preload: %s", error)
+            self.cannot_keep(error.strerror or str(error))
+
+    def cannot_keep(self, reason: str) -> None:
+        """The cache folder cannot be written: that costs time, nothing else."""
+        logger.debug("Cannot write to the cache folder (%s)", reason)

@@ -6,13 +6,11 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from firehot_server import lifeline
+from firehot_server import clean, lifeline
 from firehot_server.channel import Channel
-from firehot_server.location import PACKAGE
 from firehot_server.messages import IGNORED_SIGNALS
 from firehot_server.supervisor.ending import ending
 
@@ -38,6 +36,11 @@ class Process:
     pid: int
     channel: Channel
     lifeline: int
+
+    @property
+    def is_cut(self) -> bool:
+        """It was told to end."""
+        return self.lifeline < 0
 
     def cut(self) -> None:
         """End it now, whatever it does (SIGKILL by way of its lifeline)."""
@@ -103,6 +106,21 @@ class WorkerProcess(Process):
     """The state machine's name for it; 0 for a stand-by."""
     parent: WaitingProcess | None = None
     """Of which it was forked, and which reports how it ends."""
+    is_leaving: bool = False
+    """It has begun to end, perhaps by itself."""
+    notices: int = -1
+    """Where the request lines of what it is running can be read; -1: nowhere."""
+    origin: str = ""
+    """The checkpoint of which it was forked, for people; empty: the template."""
+    has_begun: bool = False
+    """It has said that it knows what to be."""
+
+    def close(self) -> None:
+        # As a function: `slots` has made another class of this one.
+        Process.close(self)
+        if self.notices >= 0:
+            os.close(self.notices)
+            self.notices = -1
 
 
 def spawn_template(environment: Mapping[str, str], worker: str = SERVING) -> TemplateProcess:
@@ -116,15 +134,7 @@ def spawn_template(environment: Mapping[str, str], worker: str = SERVING) -> Tem
     """
     ours, theirs = Channel.pair()
     read_end, write_end = lifeline.create()
-    command = [
-        sys.executable,
-        *_interpreter_flags(),
-        str(PACKAGE / "template"),
-        str(PACKAGE.parent),
-        str(theirs.fileno()),
-        str(read_end),
-        worker,
-    ]
+    command = clean.command("firehot_server.template.process", str(theirs.fileno()), str(read_end), worker)
     # Inherited: a Ctrl-C before the template can ignore it must neither end it nor print a traceback.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
     try:
@@ -140,16 +150,16 @@ def spawn_template(environment: Mapping[str, str], worker: str = SERVING) -> Tem
     return TemplateProcess(popen.pid, ours, write_end, popen=popen)
 
 
-def _interpreter_flags() -> list[str]:
-    # What multiprocessing uses for the same purpose, in every supported version of Python; it knows most -X options.
-    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    given = {flag.partition("=")[0] for flag in flags}
-    for name, value in sys._xoptions.items():
-        if name not in given:
-            flags += ["-X", name if value is True else f"{name}={value}"]
-    return flags
-
-
 def duplicate_sockets(sockets: list[socket.socket]) -> tuple[int, ...]:
-    """Descriptors to send away, since a channel closes what it has sent."""
-    return tuple(os.dup(sock.fileno()) for sock in sockets)
+    """Descriptors to send away, since a channel closes what it has sent.
+
+    Raises:
+        OSError: this process has too many files open.
+    """
+    with contextlib.ExitStack() as undo:
+        duplicates = []
+        for sock in sockets:
+            duplicates.append(os.dup(sock.fileno()))
+            undo.callback(os.close, duplicates[-1])
+        undo.pop_all()
+    return tuple(duplicates)

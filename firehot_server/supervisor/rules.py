@@ -1,12 +1,18 @@
-"""What uvicorn's --reload options say of a path; the meaning of every pattern is uvicorn's own."""
+"""What uvicorn's --reload options say of a path; the meaning of every pattern is uvicorn's own.
+
+And what an integration says, in terms of its framework: files one by one, and patterns for whole paths.
+"""
 
 from __future__ import annotations
 
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uvicorn.supervisors.watchfilesreload import FileFilter
+
+from firehot_server.config import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,9 +23,13 @@ _PRUNED = frozenset({"__pycache__", "node_modules", "site-packages"})
 
 
 class ReloadRules:
-    """Built from a uvicorn configuration."""
+    """Built from a uvicorn configuration, and from our own settings."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, settings: Settings | None = None) -> None:
+        settings = settings or Settings()
+        self.extra_files = frozenset(settings.extra_files)
+        """They count as read by the app before anything else."""
+        self._exclude_patterns = settings.exclude_patterns
         self._filter = FileFilter(config)
         self._includes = list(config.reload_includes)
         self._roots = tuple(f"{os.path.realpath(root)}/" for root in config.reload_dirs)
@@ -34,20 +44,22 @@ class ReloadRules:
 
     def allows(self, path: str) -> bool:
         """A change of this file may reload: not excluded, and below a --reload-dir where one is given."""
-        return bool(self._filter(Path(path))) and (self._is_everywhere or self._is_below_roots(path))
+        return bool(self._filter(Path(path))) and self._is_within(path)
 
     def allows_data(self, path: str) -> bool:
         """The same of a file that the app has read as data: it need not look like Python, and may be hidden."""
         is_excluded = any(Path(path).match(pattern) for pattern in self._excludes)
         is_within = os.path.realpath(path).startswith(self._excluded_folders)
-        return not (is_excluded or is_within) and (self._is_everywhere or self._is_below_roots(path))
+        return not (is_excluded or is_within) and self._is_within(path)
 
     def insists(self, path: str) -> bool:
         """A change of this file reloads even if nothing has read it."""
         return any(Path(path).match(pattern) for pattern in self._includes) and self.allows(path)
 
-    def _is_below_roots(self, path: str) -> bool:
-        return os.path.realpath(path).startswith(self._roots)
+    def _is_within(self, path: str) -> bool:
+        if any(fnmatch(path, pattern) for pattern in self._exclude_patterns):
+            return False
+        return self._is_everywhere or path in self.extra_files or os.path.realpath(path).startswith(self._roots)
 
 
 def is_pruned(folder: str) -> bool:

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections import deque
 from typing import Any
 
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def end_at_sigterm() -> None:
+    """Until there is a better answer to it. The kernel does not deliver to process 1 of a container what it has no
+    handler for, so that `docker stop` would wait for ten seconds.
+    """
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, _frame: object) -> None:
+    sys.exit(128 + number)
 
 
 class SignalPipe:

@@ -26,7 +26,7 @@ class Switchboard:
     """A selector over processes and other sources. Close it with `close`."""
 
     def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
+        self.logger = logger
         self._selector = selectors.DefaultSelector()
         self._routes: dict[Channel, tuple[Process, Callable[[Message], None], Callable[[], None]]] = {}
 
@@ -52,6 +52,8 @@ class Switchboard:
             else:
                 close_descriptors(message)  # it was released by what it said before
         if channel.at_eof and self.is_attached(process):
+            if channel.has_lost_descriptors:
+                self.logger.error("Too many open files: what process %d sent is lost, and it is ended.", process.pid)
             on_eof = self._routes[channel][2]
             self.detach(process)
             on_eof()
@@ -60,7 +62,7 @@ class Switchboard:
         try:
             return process.channel.receive_available()
         except ChannelGarbled as error:  # project code may write anything to any descriptor of its process
-            self._logger.error("Process %d does not make sense any more (%s); ended.", process.pid, error)
+            self.logger.error("Process %d does not make sense any more (%s); ended.", process.pid, error)
             process.cut()
             return []
 

@@ -17,20 +17,23 @@ from firehot_server.messages import (
     Preload,
     Preloaded,
     Preloading,
+    Refused,
     Skipped,
     close_descriptors,
 )
 from firehot_server.supervisor import events as ev
-from firehot_server.supervisor.forks import Forks
+from firehot_server.supervisor.ending import WHY_KILLED
+from firehot_server.supervisor.forks import Forks, withdraw
 from firehot_server.supervisor.processes import TemplateProcess, spawn_template
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterable, Mapping
 
+    from firehot_server.messages import Read
     from firehot_server.supervisor.forks import Order
     from firehot_server.supervisor.preloads import Preloads
-    from firehot_server.supervisor.processes import WorkerProcess
+    from firehot_server.supervisor.processes import Process, WaitingProcess, WorkerProcess
     from firehot_server.supervisor.switchboard import Switchboard
     from firehot_server.supervisor.terminal import ProgressLine
 
@@ -63,6 +66,7 @@ class Templates:
         emit: takes `TemplateReady` and `TemplateLost`.
         on_exited: takes the `Exited` of a template's child.
         set_deadline: (re)starts the preload deadline; None stops it.
+        on_looked: takes the places of the project in which a template has looked for a module in vain.
         on_extended: called when a template with additions has taken over.
     """
 
@@ -78,6 +82,7 @@ class Templates:
         emit: Callable[[ev.Event], None],
         on_exited: Callable[[Exited], None],
         set_deadline: Callable[[float | None], None],
+        on_looked: Callable[[tuple[Read, ...]], object] = lambda _: None,
         on_extended: Callable[[], None] = lambda: None,
     ) -> None:
         self._switchboard = switchboard
@@ -88,6 +93,7 @@ class Templates:
         self._emit = emit
         self._on_exited = on_exited
         self._set_deadline = set_deadline
+        self._on_looked = on_looked
         self._on_extended = on_extended
         self._first: TemplateProcess | None = first
         self._base: TemplateProcess | None = None
@@ -100,11 +106,11 @@ class Templates:
         self._extended_by: list[str] = []
         """What the newest copy was asked to add."""
         self._extension_has: list[str] = []
+        self._lost_extensions = 0
+        """Of the present base."""
         self._retired: list[TemplateProcess] = []
         self._awaited = 0
         self._skipped: list[Skipped] = []
-        self.names: frozenset[str] = frozenset()
-        """The top-level modules that the present template holds."""
         self._attempts = 0
         self._started = 0.0
         self._ready = False
@@ -126,7 +132,7 @@ class Templates:
         self._ready = False
         self._started = time.monotonic()
         self._skipped.clear()
-        self._awaited = 0
+        self._awaited = self._lost_extensions = 0
         first, self._first = self._first, None
         try:
             template = self._base = first or spawn_template(self._environment, self._policy.worker)
@@ -154,10 +160,7 @@ class Templates:
 
     def withdraw(self, first: Message | None = None) -> None:
         """Forget the worker that this was to be told, if it is not there yet; None: every one."""
-        for order in list(self._orders):
-            if first is None or order[0] is first:
-                self._orders.remove(order)
-                close_descriptors(order[0])
+        withdraw(self._orders, first)
         if self._forks is not None:
             self._forks.withdraw(first)
 
@@ -175,7 +178,7 @@ class Templates:
     def _fork_from(self, template: TemplateProcess) -> None:
         """This one makes workers from now on, also those that the one before was asked for and has not made."""
         self._stop_forking()
-        self._forks = Forks(self._switchboard, template, is_ahead=self._policy.forks_ahead)
+        self._forks = Forks(self._switchboard, template, "the template", is_ahead=self._policy.forks_ahead)
         orders, self._orders = self._orders, []
         for order in orders:
             self._forks.fork(*order)
@@ -192,6 +195,30 @@ class Templates:
         else:
             template.workers.add(message.pid)
             close_descriptors(message)  # that template was replaced meanwhile; this ends the copy
+
+    @property
+    def debtor(self) -> WaitingProcess | None:
+        """The template, if it owes somebody a worker."""
+        return None if self._forks is None else self._forks.debtor
+
+    def insist(self) -> None:
+        """Ask once more for what was refused."""
+        if self._forks is not None:
+            self._forks.insist()
+
+    @property
+    def process_names(self) -> dict[Process, str]:
+        """Of all of them and of the stand-by, for people."""
+        names: dict[Process, str] = dict.fromkeys(self._retired, "A former template")
+        names |= dict.fromkeys([t for t in self._all() if not t.retired], "The template")
+        return names if self._forks is None else {**names, **self._forks.names}
+
+    def _refused(self, message: Refused) -> None:
+        if message.was_extending:
+            self._is_extending = False
+            self._extended_by = list(self._extension_has)
+        elif self._forks is not None:
+            self._forks.refused(message)
 
     @property
     def is_extending(self) -> bool:
@@ -231,19 +258,24 @@ class Templates:
                 self._forked(template, message)
             case Exited():
                 self._child_exited(template, message)
+            case Refused():
+                self._refused(message)
             case _:
                 raise AssertionError(message)
 
     def _preloaded(self, template: TemplateProcess, message: Preloaded) -> None:
+        if template not in (self._extending, self._base):
+            return
+        self._on_looked(message.looked)  # it may be retired for that
         if template is self._extending:
             self._extension_is_ready(template, message)
         elif template is self._base:
             self._skipped += message.skipped
             self._awaited -= 1
             if self._awaited == 0:
-                self._judge(message.modules, message.names)
+                self._judge(message.modules)
 
-    def _judge(self, modules: int, names: frozenset[str]) -> None:
+    def _judge(self, modules: int) -> None:
         self._progress.clear()
         self._attempts = 0
         self._preloads.reject_all((skipped.module, skipped.reason) for skipped in self._skipped)
@@ -252,7 +284,6 @@ class Templates:
             self._spawn()
             return
         self._ready = True
-        self.names = names
         assert self._base is not None
         self._fork_from(self._base)
         self._preloads.settled()
@@ -287,7 +318,6 @@ class Templates:
             self._retire_one(self._extension)
         self._extension = template
         self._logger.debug("The template now holds %s modules", message.modules)
-        self.names |= message.names
         self._preloads.settled()
         self._fork_from(template)
         self.prepare()
@@ -326,6 +356,7 @@ class Templates:
 
     def _lose(self, template: TemplateProcess) -> None:
         """The channel is closed: the process is gone, or as good as."""
+        is_known = template.is_cut
         how = template.end()
         if template.retired:
             self._forget_retired(template)
@@ -334,16 +365,27 @@ class Templates:
         elif template is self._extending:
             self._give_extension_up(template, [])
         elif template is self._extension:
-            self._extension = None
             self._switchboard.release(template)
-            if self._base is not None:
-                self._fork_from(self._base)
-                self.prepare()
+            self._extension_lost(is_known=is_known)
         elif template is self._base:
             self._switchboard.release(template)
-            self._base_lost(how)
+            self._base_lost(how, is_known=is_known)
 
-    def _base_lost(self, how: str) -> None:
+    def _extension_lost(self, *, is_known: bool) -> None:
+        """The template of which it was forked takes its place, and is extended anew."""
+        if not is_known:
+            self._logger.warning("The template has ended, unasked; the one before it forks. %s", WHY_KILLED)
+        self._extension = None
+        if self._base is not None:
+            self._fork_from(self._base)
+            self.prepare()
+        if self._lost_extensions < _ATTEMPTS:
+            self._lost_extensions += 1
+            self._extended_by = []
+            self._extend()
+
+    def _base_lost(self, how: str, *, is_known: bool = False) -> None:
+        """`is_known`: why has been said."""
         self._progress.clear()
         self._set_deadline(None)
         was_ready, self._ready = self._ready, False
@@ -351,7 +393,7 @@ class Templates:
         self._drop_extension()
         self._attempts += not was_ready
         hopeless = self._attempts >= _ATTEMPTS
-        text = f"The template {how}; starting another."
+        text = "" if is_known else f"The template {how}; starting another."
         if hopeless:
             text = f"The template {how} before it could do anything, {_ATTEMPTS} times. Is the environment broken?"
         self._emit(ev.TemplateLost(text, hopeless=hopeless))
@@ -430,6 +472,11 @@ class Templates:
     def pids(self) -> list[int]:
         """The process ids of every template."""
         return [template.pid for template in self._all()]
+
+    @property
+    def standby_pids(self) -> list[int]:
+        """Of the stand-by of the one that forks, if there is one."""
+        return [] if self._forks is None else self._forks.standby_pids
 
     @property
     def has_children(self) -> bool:

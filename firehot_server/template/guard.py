@@ -39,10 +39,18 @@ class ImportGuard:
 
     def __enter__(self) -> ImportGuard:
         sys.meta_path.insert(0, self)
+        self._report, sys.unraisablehook = sys.unraisablehook, self._report_others
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         sys.meta_path.remove(self)
+        if sys.unraisablehook == self._report_others:
+            sys.unraisablehook = self._report
+
+    def _report_others(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Native code that cannot pass on what we raise would print it; who asked is named elsewhere."""
+        if unraisable.exc_type is not FirstPartyImport:
+            self._report(unraisable)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING
 
 from firehot_server.audit import Auditor
 from firehot_server.discovery.locate import with_parents
-from firehot_server.messages import Preloading, Skipped
+from firehot_server.fingerprint import FOLDER, NOTHING
+from firehot_server.lookups import watch_lookups
+from firehot_server.messages import Preloading, Read, Skipped
 from firehot_server.template.guard import ImportGuard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+
+# What else is found is the project's, and refused. A folder without a module in it gives way to any module elsewhere.
+_IN_VAIN = (NOTHING, FOLDER)
 
 
 def preload(
     modules: Iterable[str], announce: Callable[[Preloading], None], is_first_party: Callable[[str], bool]
-) -> tuple[Skipped, ...]:
+) -> tuple[tuple[Skipped, ...], tuple[Read, ...]]:
     """Import each module in turn, and no project code.
 
     Args:
@@ -28,9 +33,21 @@ def preload(
         is_first_party: whether a file or folder belongs to the project.
 
     Returns:
-        What could not be preloaded and why. Never raises for what a module does.
+        What could not be preloaded and why, and where in the project a module was looked for in vain. Never raises for
+        what a module does.
     """
-    wanted = tuple(modules)
+    looked: dict[str, bytes] = {}
+    end = watch_lookups(is_first_party, looked.setdefault)
+    try:
+        skipped = _preload_each(tuple(modules), announce, is_first_party)
+    finally:
+        end()
+    return skipped, tuple(Read("lookup", path, found) for path, found in looked.items() if found in _IN_VAIN)
+
+
+def _preload_each(
+    wanted: Sequence[str], announce: Callable[[Preloading], None], is_first_party: Callable[[str], bool]
+) -> tuple[Skipped, ...]:
     auditor = Auditor()
     skipped: list[Skipped] = []
     failed: dict[str, str] = {}

@@ -26,6 +26,7 @@ from firehot_server.messages import (
     Preload,
     Preloaded,
     Preloading,
+    Refused,
 )
 from firehot_server.template.preload import preload
 from firehot_server.ties import Ties
@@ -55,12 +56,15 @@ class WorkerJob:
     """Why the environment is not what it should be; no app is imported then."""
 
 
-def main(channel_fd: int, lifeline_fd: int, worker: str) -> None:
+def main(channel: str, lifeline_end: str, worker: str) -> None:
     """Run the template; never returns.
 
     Args:
+        channel: descriptor of its end of the control channel.
+        lifeline_end: descriptor of its end of its lifeline.
         worker: the module whose `run` forked copies call.
     """
+    channel_fd, lifeline_fd = int(channel), int(lifeline_end)
     lifeline.tie(lifeline_fd)
     dispositions = ignore_signals()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, DEFERRED_SIGNALS)  # blocked since before this process was spawned
@@ -139,7 +143,7 @@ class Template:
         collecting = gc.isenabled()
         gc.disable()  # imports make garbage for the next process only; freezing below settles what stays
         try:
-            skipped = preload(modules, self._announce, self._origins.is_first_party)
+            skipped, looked = preload(modules, self._announce, self._origins.is_first_party)
         finally:
             if collecting:
                 gc.enable()
@@ -150,11 +154,14 @@ class Template:
         # away from it in every copy. Without a collection first: large packages take 0.2 s, and leave next to nothing.
         gc.freeze()
         self._waiting.rearm()
-        names = frozenset(name.partition(".")[0] for name in sys.modules)
-        self._waiting.send(Preloaded(skipped, len(sys.modules), names))
+        self._waiting.send(Preloaded(skipped, len(sys.modules), looked))
 
     def _extend(self, message: Extend) -> None:
-        offspring = self._ties.fork()
+        try:
+            offspring = self._ties.fork()
+        except OSError as error:
+            self._waiting.send(Refused(str(error), was_extending=True))
+            return
         if offspring is not None:
             self._waiting.send(Extended(offspring.pid, channel=(offspring.channel,), lifeline=(offspring.lifeline,)))
             return

@@ -29,8 +29,9 @@ class AuditEvents:
         handlers = self._handlers
 
         def hook(event: str, arguments: tuple[Any, ...]) -> None:
-            for handler in handlers.get(event, ()):
-                handler(*arguments)
+            if event in handlers:  # of the thousands in an import, next to none are
+                for handler in handlers.get(event, ()):  # another thread may have taken them away
+                    handler(*arguments)
 
         sys.addaudithook(hook)
 

@@ -22,6 +22,7 @@ from firehot_server.worker.standby import StandBy, leave
 
 if TYPE_CHECKING:
     from firehot_server.discovery.origin import Origins
+    from firehot_server.messages import Reads
     from firehot_server.template.process import WorkerJob
 
 _REHEARSAL = cloudpickle.dumps((len, ("",), {}))
@@ -46,6 +47,7 @@ class Caller:
             job.folder,
             job.configure.cache_dir,
             self._tell,
+            self._lay_down,
             before=lambda path: self._checkpoints.opens(path),
         )
         self._log = log
@@ -83,9 +85,18 @@ class Caller:
         return call.pauses
 
     def _tell(self, message: Message) -> None:
-        """Whoever makes calls need not listen; it is kept until then. Of a function's own imports nobody asks."""
-        if self._call.pauses is not None and not self._has_imported:
+        """Whoever makes calls need not listen; it is kept until then."""
+        if self._is_asked:
             self._standby.link.post(message)
+
+    def _lay_down(self, reads: Reads) -> None:
+        if self._is_asked:
+            self._standby.link.lay_down(reads)
+
+    @property
+    def _is_asked(self) -> bool:
+        """What it reads. Of a function's own imports nobody asks."""
+        return self._call.pauses is not None and not self._has_imported
 
     def _import(self, plan: Pauses | None) -> Message | None:
         """What the call needs of the project's modules; the answer to it, if that cannot be imported."""
@@ -103,7 +114,8 @@ class Caller:
             return _raised(error, self._job.origins)
         if events is not None:
             self._checkpoints.end(events)
-            self._log.imported(events)
+            self._log.imported()
+            self._standby.link.end_laying_down()
             self._tell(Imported())
             self._has_imported = True
         return None

@@ -141,7 +141,13 @@ class Checkpoints:
         numbers = states()
         # Hooks of `os.register_at_fork` run in the copy while it still has this process's channel.
         self._log.is_quiet = True
-        offspring = self._ties.fork()
+        try:
+            offspring = self._ties.fork()
+        except OSError as error:  # the import around this must never hear of it
+            self._log.is_quiet = False
+            self._findings = (f"the system refuses another process ({error})",)
+            pacing.refused()
+            return
         pacing.paused(time.monotonic(), copied)
         if offspring is None:
             signal.pthread_sigmask(signal.SIG_SETMASK, self._ties.mask)
@@ -169,6 +175,7 @@ class Checkpoints:
         """Be a checkpoint until the supervisor is gone; True in a copy that is to go on."""
         waiting = Waiting(self._ties)
         try:
+            self._ties.channel.end_laying_down()
             ends = {"channel": (offspring.channel,), "lifeline": (offspring.lifeline,)}
             waiting.send(Paused(offspring.pid, place, **ends))
             for order in waiting.orders():
@@ -183,7 +190,7 @@ class Checkpoints:
 
     def _resume(self, pacing: Pacing, dispositions: Mapping[signal.Signals, Any]) -> None:
         self._pacing = None  # what is imported until there is something to do is not the project's
-        hygiene.resume(dispositions, self._ties.mask)
+        hygiene.resume(dispositions)
         plan = self._take()
         self._log.is_quiet = False
         if plan is not None:

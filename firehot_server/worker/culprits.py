@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from firehot_server.location import PACKAGE
+from firehot_server.machinery import MACHINERY
 from firehot_server.worker import audit_events
-from firehot_server.worker.data_reads import MACHINERY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

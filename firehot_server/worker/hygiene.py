@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from firehot_server.worker.randomness import reseed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     Disposition: TypeAlias = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
 
@@ -31,17 +31,15 @@ def start_afresh(dispositions: Mapping[signal.Signals, Disposition]) -> None:
     reseed()
 
 
-def resume(dispositions: Mapping[signal.Signals, Disposition], mask: Iterable[int]) -> None:
+def resume(dispositions: Mapping[signal.Signals, Disposition]) -> None:
     """Make a copy of a checkpoint what the checkpoint was before it waited.
 
     Args:
         dispositions: what was done about each signal that a checkpoint ignores.
-        mask: the signals that were blocked.
     """
     for number, disposition in dispositions.items():
         if disposition is not None:  # installed by native code: nothing that could be put back
             signal.signal(number, disposition)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _restore_signals(dispositions: Mapping[signal.Signals, Disposition]) -> None:
@@ -50,7 +48,6 @@ def _restore_signals(dispositions: Mapping[signal.Signals, Disposition]) -> None
         # what is ignored, but not a handler.
         python_s_own = disposition is signal.default_int_handler
         signal.signal(number, _leave_to_supervisor if python_s_own else disposition)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, dispositions)  # blocked since before the fork
 
 
 def _leave_to_supervisor(_number: int, _frame: FrameType | None) -> None:

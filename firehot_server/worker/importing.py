@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import uvicorn.config
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = f"{PACKAGE}/"
 _IMPORTERS = frozenset({importlib.__file__, uvicorn.importer.__file__, uvicorn.config.__file__})
+_MARK = "__traceback_hide__"
 _NO_LOOP = ("no running event loop", "no current event loop")
 
 
@@ -58,8 +60,23 @@ def import_app(config: uvicorn.Config, origins: Origins, *, in_loop: bool) -> No
 
 
 def describe(error: BaseException, origins: Origins) -> Failure:
-    """The failure that the user will read, without frames of this package."""
-    return capture(_cause(error), is_first_party=origins.is_first_party, hide=_is_ours)
+    """The failure that the user will read, without frames of this package, and of an integration that says so."""
+    error = _cause(error)
+    return capture(
+        error.with_traceback(_without_marked(error.__traceback__)), is_first_party=origins.is_first_party, hide=_is_ours
+    )
+
+
+def _without_marked(trace: TracebackType | None) -> TracebackType | None:
+    """Leave out frames with a local variable `__traceback_hide__`, a mark that debuggers of the field know as well."""
+    calls = []
+    while trace is not None:
+        calls.append(trace)
+        trace = trace.tb_next
+    for call in reversed(calls):
+        if _MARK not in call.tb_frame.f_locals:
+            trace = TracebackType(trace, call.tb_frame, call.tb_lasti, call.tb_lineno)
+    return trace
 
 
 def _is_ours(path: str) -> bool:

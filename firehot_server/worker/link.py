@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import threading
@@ -11,9 +12,10 @@ from firehot_server.errors import ChannelClosed, Deadline
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from firehot_server.messages import Message
+    from firehot_server.channel import Channel
+    from firehot_server.messages import Message, Reads
     from firehot_server.ties import Ties
 
 # How long the supervisor may take to read what a worker says, in seconds.
@@ -32,31 +34,41 @@ class Link:
         self._lock = threading.Lock()
         self._answer: Callable[[Message], None] = _unexpected
 
-    def send(self, message: Message) -> None:
-        """Tell the supervisor. Without a supervisor this process has no reason to live: it ends."""
+    @contextlib.contextmanager
+    def _speaking(self) -> Iterator[Channel]:
+        """One at a time. Without a supervisor this process has no reason to live: it ends."""
         try:
             with self._lock:
-                self._ties.channel.send(message)
-                self._ties.channel.flush_within(_SEND_SECONDS)
+                yield self._ties.channel
         except (ChannelClosed, Deadline):
             os._exit(1)
 
+    def send(self, message: Message) -> None:
+        """Tell the supervisor."""
+        with self._speaking() as channel:
+            channel.send(message)
+            channel.flush_within(_SEND_SECONDS)
+
+    def lay_down(self, reads: Reads) -> None:
+        """Tell the supervisor what it needs not know at once; before all that is sent after this."""
+        with self._speaking() as channel:
+            channel.lay_down(reads)
+
+    def end_laying_down(self) -> None:
+        """No more of it."""
+        with self._speaking() as channel:
+            channel.end_laying_down()
+
     def post(self, message: Message) -> None:
         """Tell the supervisor when it listens; this process does not wait for that."""
-        try:
-            with self._lock:
-                self._ties.channel.send(message)
-        except ChannelClosed:
-            os._exit(1)
+        with self._speaking() as channel:
+            channel.send(message)
 
     def deliver(self, message: Message) -> None:
         """Tell the supervisor something large, for which it may have no time as long as it likes."""
-        try:
-            with self._lock:
-                self._ties.channel.send(message)
-                self._ties.channel.flush_within(None)
-        except ChannelClosed:
-            os._exit(1)
+        with self._speaking() as channel:
+            channel.send(message)
+            channel.flush_within(None)
 
     def has_arrived(self) -> bool:
         """Something, or the end of the supervisor, can be received without waiting."""

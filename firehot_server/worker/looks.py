@@ -22,22 +22,25 @@ class Looks:
     """
 
     def __init__(self, note: Callable[[Any], None]) -> None:
-        self._originals = {name: getattr(os, name) for name in _FUNCTIONS}
-        for name, original in self._originals.items():
-            self._replace(name, _Telling(original, note))
+        self._telling = {name: _Telling(getattr(os, name), note) for name in _FUNCTIONS}
+        for name, telling in self._telling.items():
+            _replace(name, telling.original, telling)
 
     def end(self) -> None:
-        """They are what they were. One that somebody has kept goes on to work, and tells nobody who cares."""
-        for name, original in self._originals.items():
-            self._replace(name, original)
+        """They are what they were. One that somebody has kept goes on to work, and tells nobody who cares; what
+        somebody has put in its place meanwhile stays.
+        """
+        for name, telling in self._telling.items():
+            if getattr(os, name) is telling:
+                _replace(name, telling, telling.original)
 
-    def _replace(self, name: str, function: Callable[..., Any]) -> None:
-        former = getattr(os, name)
-        for abilities in _ABILITIES:
-            if former in abilities:
-                abilities.discard(former)
-                abilities.add(function)
-        setattr(os, name, function)
+
+def _replace(name: str, former: Callable[..., Any], function: Callable[..., Any]) -> None:
+    for abilities in _ABILITIES:
+        if former in abilities:
+            abilities.discard(former)
+            abilities.add(function)
+    setattr(os, name, function)
 
 
 class _Telling:
@@ -45,16 +48,16 @@ class _Telling:
 
     def __init__(self, original: Callable[..., Any], note: Callable[[Any], None]) -> None:
         functools.update_wrapper(self, original)
-        self._original = original
+        self.original = original
         self._note = note
 
     def __call__(self, path: Any, *arguments: Any, **keywords: Any) -> Any:
         if keywords.get("dir_fd") is None:
             self._note(path)
-        return self._original(path, *arguments, **keywords)
+        return self.original(path, *arguments, **keywords)
 
     def __reduce__(self) -> tuple[Callable[[str], Any], tuple[str]]:
-        return _function, (self._original.__name__,)
+        return _function, (self.original.__name__,)
 
 
 def _function(name: str) -> Any:

@@ -24,6 +24,13 @@ _CHUNK: Final = 1024
 _LIMIT: Final = 192 << 20
 _ROOM: Final = 1 << 30
 
+# Free memory for Python's heap to have ready; what it gets from the kernel at once; its largest block; in bytes.
+_HEAP: Final = 8 << 20
+_ARENA: Final = 1 << 20
+_BLOCK: Final = 512
+_HEADER: Final = sys.getsizeof(b"")
+_arenas_kept: Final[list[bytes]] = []
+
 Range = tuple[int, int]
 """Address of the first page, and the one behind the last."""
 
@@ -39,11 +46,21 @@ def own_pages(is_wanted: Callable[[], bool]) -> int:
     done = 0
     if _madvise is None or not _has_room():
         return 0
+    _ready_heap()
     for start, end in _chunks(_in_use()):
         if done >= _LIMIT or is_wanted() or _madvise(start, end - start, _POPULATE_WRITE) != 0:
             break
         done += end - start
     return done
+
+
+def _ready_heap() -> None:
+    """Let Python's heap have free pages that are in memory: what is imported and served next fills new ones.
+
+    Blocks are filled and dropped, but for one or two in each arena, which would go back to the kernel otherwise.
+    """
+    blocks = [bytes(_BLOCK - _HEADER) for _ in range(_HEAP // _BLOCK)]
+    _arenas_kept.extend(blocks[:: _ARENA // _BLOCK // 2])
 
 
 def _find_madvise() -> Any:

@@ -6,9 +6,9 @@ import threading
 from typing import TYPE_CHECKING
 
 from firehot_server.fingerprint import data_digest_of
-from firehot_server.messages import Read, Reads, Written
+from firehot_server.lookups import watch_lookups
+from firehot_server.messages import Read, Reads, Unkept, Written
 from firehot_server.worker.data_reads import DataReads
-from firehot_server.worker.lookups import watch_lookups
 from firehot_server.worker.reads import BytecodeCache, watch_source_reads
 
 if TYPE_CHECKING:
@@ -23,12 +23,13 @@ class ReadLog:
     """Watches what this process reads, and tells.
 
     Modules, and the places where imports look for them, are seen for as long as the process lives; data files and
-    folders only while the app is imported.
+    folders only while the app is imported, and later while a module of the project is.
 
     Args:
         project: the working directory.
         cache_dir: our own cache folder; empty: none.
         send: tells the supervisor.
+        lay_down: the same, but it needs not know at once: when it looks by itself, or is sent something.
         before: called with the path of a data file or folder that is about to be read for the first time.
     """
 
@@ -38,9 +39,12 @@ class ReadLog:
         project: str,
         cache_dir: str,
         send: Callable[[Message], None],
+        lay_down: Callable[[Reads], None],
         before: Callable[[str], None],
     ) -> None:
         self._send = send
+        self._lay_down = lay_down
+        self._is_importing = False
         self._lock = threading.Lock()
         self._untold: list[Read] = []
         self._looked: dict[str, bytes] = {}
@@ -56,28 +60,34 @@ class ReadLog:
             self._told,
             self._written,
         )
-        watch_source_reads(origins.is_first_party, self._module, BytecodeCache(cache_dir))
+        bytecode = BytecodeCache(cache_dir, lambda reason: send(Unkept(reason)))
+        watch_source_reads(origins.is_first_party, self._module, bytecode, self._data.running)
         watch_lookups(origins.is_first_party, self._lookup)
 
     def begin(self, events: AuditEvents) -> None:
         """The import of the app begins: data files and folders count."""
+        self._is_importing = True
         self._data.listen(events)
 
-    def imported(self, events: AuditEvents) -> None:
+    def imported(self) -> None:
         """It has ended."""
         self.flush()
-        self._data.imported(events)
+        self._is_importing = False
+        self._data.imported()
 
     def flush(self) -> None:
         """Tell what has not been told yet: places where an import looked, and which had no effect until now."""
+        if not self._untold:
+            return
         with self._lock:
             reads, self._untold = tuple(self._untold), []
-        if reads:
-            self._send(Reads(reads))
+        # The supervisor looks by itself only while the app is imported.
+        (self._lay_down if self._is_importing else self._send)(Reads(reads))
 
     def _module(self, module: str, path: str, digest: bytes | None) -> None:
         self.modules += 1
-        self._told(Read("module", path, digest, module))
+        # A loader may have been given a name of any class of texts, which nobody else needs to know.
+        self._told(Read("module", str.__str__(path), digest, str.__str__(module)))
 
     def _told(self, read: Read) -> None:
         self._note(read)

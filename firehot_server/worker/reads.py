@@ -15,16 +15,28 @@ import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from firehot_server.machinery import as_machinery
+from firehot_server.worker.emptied import may_be_filled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from types import ModuleType
 
+ANNOUNCING: Final = "get_announced_code"
+"""The name of the function that reads the source of modules, and announces it."""
+
+_MAGIC = importlib.util.MAGIC_NUMBER.hex()
 _DIGEST_SIZE = 8  # of importlib.util.source_hash, in bytes
 
 
 def watch_source_reads(
-    is_first_party: Callable[[str], bool], announce: Callable[[str, str, bytes | None], None], cache: BytecodeCache
+    is_first_party: Callable[[str], bool],
+    announce: Callable[[str, str, bytes | None], None],
+    cache: BytecodeCache,
+    running: AbstractContextManager[None],
 ) -> None:
     """From now on, announce every first-party module's source before it runs.
 
@@ -34,15 +46,19 @@ def watch_source_reads(
     Args:
         announce: called with the module's name, the path and the digest of the content that will run; None: there is
             no such file.
+        running: entered, in the thread that imports it, for as long as such a module runs.
     """
     load_by_mtime = SourceFileLoader.get_code
 
-    def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
+    @as_machinery
+    def get_announced_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
         path = self.get_filename(fullname)
         if not is_first_party(path):
             return load_by_mtime(self, fullname)
         try:
             source = self.get_data(path)
+            while not source and may_be_filled(path):
+                source = self.get_data(path)
         except FileNotFoundError:
             announce(fullname, path, None)  # it was to be loaded from just there
             raise
@@ -55,34 +71,44 @@ def watch_source_reads(
             cache.store(key, digest, code)
         return code
 
-    SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]
+    execute = SourceFileLoader.exec_module
+
+    @as_machinery
+    def exec_module(self: SourceFileLoader, module: ModuleType) -> None:
+        if not is_first_party(self.path):
+            execute(self, module)
+            return
+        with running:
+            execute(self, module)
+
+    SourceFileLoader.get_code = get_announced_code  # type: ignore[method-assign, assignment]
+    SourceFileLoader.exec_module = exec_module  # type: ignore[method-assign, assignment]
 
 
 class BytecodeCache:
     """Compiled modules on disk, valid by content.
 
     Args:
-        folder: where; empty: nowhere. A folder that cannot be written is no error, only slower.
+        folder: where; empty: nowhere.
+        unkept: called once with the reason if the folder cannot be written, which is no error, only slower.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, unkept: Callable[[str], None] = lambda _reason: None) -> None:
         self._folder = folder
+        self._unkept = unkept
+        self._has_complained = False
 
     def key(self, path: str, loader: type) -> str:
         """One name per source file, interpreter, optimisation level and transforming loader."""
-        tagged = importlib.util.cache_from_source(path)
-        magic = importlib.util.MAGIC_NUMBER.hex()
-        text = f"{magic}\0{tagged}\0{loader.__module__}.{loader.__qualname__}"
+        interpreter = f"{_MAGIC}\0{sys.implementation.cache_tag}\0{sys.flags.optimize}"
+        text = f"{interpreter}\0{path}\0{loader.__module__}.{loader.__qualname__}"
         return hashlib.blake2b(text.encode(errors="surrogateescape"), digest_size=16).hexdigest()
 
     def load(self, key: str, digest: bytes) -> CodeType | None:
         """The code compiled from the source with this digest, if it is there and whole."""
         if not self._folder:
             return None
-        try:
-            data = Path(self._folder, key).read_bytes()
-        except OSError:
-            return None
+        data = _content(f"{self._folder}/{key}")
         body = data[2 * _DIGEST_SIZE :]
         if data[: 2 * _DIGEST_SIZE] != digest + importlib.util.source_hash(body):
             return None
@@ -90,7 +116,7 @@ class BytecodeCache:
         return code if isinstance(code, CodeType) else None
 
     def store(self, key: str, digest: bytes, code: CodeType) -> None:
-        """Keep, all or nothing; silently not where the disk does not allow it or the user forbids bytecode."""
+        """Keep, all or nothing; not where the disk does not allow it or the user forbids bytecode."""
         if not self._folder or sys.dont_write_bytecode:
             return
         body = marshal.dumps(code)
@@ -100,5 +126,22 @@ class BytecodeCache:
             target.parent.mkdir(parents=True, exist_ok=True)
             draft.write_bytes(digest + importlib.util.source_hash(body) + body)
             draft.replace(target)
-        except OSError:
+        except OSError as error:
             draft.unlink(missing_ok=True) if target.parent.is_dir() else None
+            if not self._has_complained and not isinstance(error, FileNotFoundError):  # another thread's draft
+                self._has_complained = True
+                self._unkept(error.strerror or str(error))
+
+
+def _content(path: str) -> bytes:
+    """Empty where there is none. Without a file object, let alone one of a path: hundreds of these are read."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, os.fstat(fd).st_size)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)

@@ -24,10 +24,15 @@ from firehot_server.messages import (
     Message,
     Ready,
     Serve,
+    TakeUp,
 )
-from firehot_server.worker import connections
+from firehot_server.notices import NoticeBoard
+from firehot_server.worker import connections, partings
+from firehot_server.worker.accepting import last_accepted, stop_accepting
+from firehot_server.worker.handoff import Handoffs
 from firehot_server.worker.importing import AppFailed, describe, import_app
 from firehot_server.worker.lifecycle_log import capture_lifespan_errors, quiet_lifecycle
+from firehot_server.worker.lingering import Lingering
 from firehot_server.worker.requests import RunningRequests
 
 if TYPE_CHECKING:
@@ -42,6 +47,8 @@ logger = logging.getLogger("uvicorn.error")
 _SETTLE_SECONDS = 0.02
 # After tasks were cancelled at the deadline: how long they may take to notice, in seconds.
 _CANCEL_SECONDS = 0.5
+# How often a drain looks for what nothing tells of: a buffer of TLS that is empty, a WebSocket that was accepted.
+_LOOK_SECONDS = 0.05
 # By then the requests that waited for this worker are answered, and there is time for reports.
 _SETTLED_SECONDS = 0.2
 _HOUSEKEEPING_SECONDS = 1.0
@@ -89,13 +96,22 @@ class EngineServer(uvicorn.Server):
         self._wake = asyncio.Event()
         self._drain: Drain | None = None
         self._held = False
+        self._is_handing_over = False
+        self._lingering = Lingering()
 
     def _prepare(self) -> None:
         config = self.config
-        self.requests = RunningRequests(cast("Any", config.loaded_app))
+        self._board = NoticeBoard()
+        self.requests = RunningRequests(cast("Any", config.loaded_app), self._board)
         config.loaded_app = self.requests
+        self._progress = asyncio.Event()
+        self._handoffs = Handoffs(self, self.engine.link, self._progress.set)
+        self.server_state.connections = partings.Leaving(self._progress.set)
+        self.server_state.tasks = partings.Leaving(self._progress.set)
         if not config.is_ssl:
-            config.http_protocol_class = connections.make_movable(config.http_protocol_class, self._is_held)
+            config.http_protocol_class = connections.make_movable(
+                config.http_protocol_class, self._is_held, self._freed
+            )
 
     @property
     def _drain_seconds(self) -> float:
@@ -107,11 +123,13 @@ class EngineServer(uvicorn.Server):
     def _answer(self, message: Message) -> None:
         match message:
             case Hold():
-                self._hold()
+                self._hold(may_return=message.may_return)
+            case TakeUp():
+                self._take_up(message)
             case Drain():
                 self._begin_drain(message)
             case Handoff():
-                self._adopt(message)
+                self._handoffs.adopt(message)
             case _:
                 raise AssertionError(message)
 
@@ -121,19 +139,58 @@ class EngineServer(uvicorn.Server):
             self.engine.link.hear()
         return self._held
 
-    def _hold(self) -> None:
+    def _hold(self, *, may_return: bool = False) -> None:
         if self._held:
             return
         self._held = True
         self._stop_accepting()
-        for connection in connections.idle(self.server_state.connections):
-            connection.rest()
-        for connection in connections.stationary(self.server_state.connections):
-            connection.shutdown()  # closes it now if it is idle, else after its response
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, connections.Movable):
+                connection.rest()
+            elif self._leaves_at_once(connection, may_return=may_return):
+                self._dismiss(connection)
+
+    def _leaves_at_once(self, connection: Any, *, may_return: bool) -> bool:
+        """It cannot move: a WebSocket, or one that has answered before (TLS), whose next request needs a new one."""
+        if self._is_websocket(connection):
+            return partings.is_accepted(connection) and not may_return
+        return partings.has_answered(connection)
+
+    def _dismiss(self, connection: Any) -> None:
+        if self._is_websocket(connection) and not self.config.is_ssl and not connection.transport.is_closing():
+            self._lingering.begin(connection.transport, lambda: partings.is_gone(connection))
+        partings.dismiss(connection)
+
+    def _is_websocket(self, connection: Any) -> bool:
+        kind = self.config.ws_protocol_class
+        return kind is not None and isinstance(connection, kind)
 
     def _stop_accepting(self) -> None:
         for server in getattr(self, "servers", []):
-            server.close()
+            stop_accepting(server)
+
+    def _take_up(self, message: TakeUp) -> None:
+        """The newer code fails: this one answers on, and says so."""
+        sockets = [socket.socket(fileno=fd) for fd in message.sockets]
+        if self._drain is not None:
+            for sock in sockets:
+                sock.close()
+            return
+        self._held = False
+        self.requests.failed = message.failed
+        self._accepting = asyncio.get_running_loop().create_task(self._accept(sockets))
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, connections.Movable):
+                connection.take_up()
+
+    async def _accept(self, sockets: list[socket.socket]) -> None:
+        create = asyncio.get_running_loop().create_server
+        ssl, backlog = self.config.ssl, self.config.backlog
+        self.servers = [
+            await create(self._handoffs.create_protocol, sock=sock, ssl=ssl, backlog=backlog) for sock in sockets
+        ]
+        if self._held:
+            self._stop_accepting()
 
     def _begin_drain(self, message: Drain) -> None:
         self._hold()
@@ -142,31 +199,15 @@ class EngineServer(uvicorn.Server):
         self.handle_exit(signal.SIGTERM, None)
         self._wake.set()
 
-    def _adopt(self, message: Handoff) -> None:
-        loop = asyncio.get_running_loop()
-        for connection, fd in zip(message.connections, message.sockets, strict=True):
-            task = loop.create_task(self._adopt_one(socket.socket(fileno=fd), connection.received))
-            self.server_state.tasks.add(task)
-            task.add_done_callback(self.server_state.tasks.discard)
+    def _freed(self) -> None:
+        """A connection can move: at once, if the new worker is there or will be."""
+        if self._drain is not None and self._drain.handoff and not self._is_handing_over:
+            self._is_handing_over = True
+            asyncio.get_running_loop().call_soon(self._hand_over)
 
-    async def _adopt_one(self, sock: socket.socket, received: bytes) -> None:
-        loop = asyncio.get_running_loop()
-        sock.setblocking(False)
-        _, protocol = await loop.connect_accepted_socket(lambda: self._create_protocol(received), sock)
-        if received and not isinstance(protocol, connections.Movable):
-            protocol.data_received(received)
-
-    def _create_protocol(self, received: bytes) -> asyncio.Protocol:
-        create = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
-        protocol = create(
-            config=self.config,
-            server_state=self.server_state,
-            app_state=self.lifespan.state,
-            _loop=asyncio.get_running_loop(),
-        )
-        if isinstance(protocol, connections.Movable):
-            protocol.brought = received
-        return protocol
+    def _hand_over(self) -> None:
+        self._is_handing_over = False
+        self._handoffs.leave()
 
     # -- uvicorn's steps
 
@@ -186,7 +227,7 @@ class EngineServer(uvicorn.Server):
                 raise AppFailed(self._startup_failure(errors)) from None
         if self._held:
             self._stop_accepting()  # superseded before it could serve; what it accepts now, nobody would answer
-        self.engine.link.send(Ready())
+        self.engine.link.send(Ready(notices=(self._board.share(),)))
         asyncio.get_running_loop().call_later(_SETTLED_SECONDS, self.engine.report_loaded)
 
     def _startup_failure(self, errors: list[str]) -> Any:
@@ -203,62 +244,70 @@ class EngineServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain: hand over or close what is idle, let the rest finish until the deadline, end the lifespan."""
-        drain = self._drain or Drain(self._drain_seconds, handoff=False)
+        self._drain = self._drain or Drain(self._drain_seconds)  # --limit-max-requests: another worker will take over
         self._hold()
-        await self._release_idle(drain)
-        await self._finish_requests(drain)
+        await last_accepted()
+        await self._release(self._drain)
+        await self._finish(self._drain)
         await self.lifespan.shutdown()
-        # What the event loop was about to accept when the hold came has arrived by now.
-        self._hand_over(drain)
+        if self._drain.handoff:
+            self._hand_over()  # what came meanwhile from a worker that was replaced earlier
         self.engine.link.send(Drained())
         self.engine.report_loaded()
+        if self._drain.handoff:  # else somebody may wait for the end of this process
+            await self._lingering.end()
 
-    async def _release_idle(self, drain: Drain) -> None:
-        moved = self._hand_over(drain)
-        for other in set(self.server_state.connections) - set(cast("Any", moved)):
-            other.shutdown()  # closes when idle, else after its response; WebSockets with 1012
-        await self.requests.end_event_streams()
+    async def _release(self, drain: Drain) -> None:
+        if drain.handoff:
+            self._hand_over()
+        for connection in list(self.server_state.connections):
+            moves = drain.handoff and isinstance(connection, connections.Movable)
+            if not moves and not (self._is_websocket(connection) and not partings.is_accepted(connection)):
+                self._dismiss(connection)  # closes when idle, else after its response; WebSockets with 1012
+        await self.requests.end_streams()
 
-    def _hand_over(self, drain: Drain) -> list[connections.Movable]:
-        """Send the idle connections to the supervisor; those that went."""
-        movable = connections.idle(self.server_state.connections) if drain.handoff else []
-        moved: list[connections.Movable] = []
-        try:
-            for part, message in connections.batches(movable):
-                self.engine.link.send(message)
-                for connection in part:
-                    connection.transport.close()
-                moved += part
-        except OSError as error:
-            logger.warning("%d idle connections were closed instead of moved: %s", len(movable) - len(moved), error)
-        return moved
-
-    async def _finish_requests(self, drain: Drain) -> None:
+    async def _finish(self, drain: Drain) -> None:
         if not self.requests.any_http:
-            await self._tasks_within(_SETTLE_SECONDS)
-        busy = bool(self.server_state.tasks)
+            await self._done_within(_SETTLE_SECONDS)
+        busy = not self._is_done
         self.engine.link.send(Draining(busy))
-        if busy and not await self._tasks_within(drain.seconds):
+        if busy and not await self._done_within(drain.seconds):
             if drain.handoff and self.engine.is_debugged():
-                await self._tasks_within(None)  # a person is at a breakpoint: no deadline but the server's own end
+                await self._done_within(None)  # a person is at a breakpoint: no deadline but the server's own end
             else:
                 await self._cancel(drain.seconds)
 
-    async def _tasks_within(self, seconds: float | None) -> bool:
-        """Wait for running requests and background tasks; True when none is left."""
-        tasks = list(self.server_state.tasks)
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
-        # A finished request's done callbacks (uvicorn's bookkeeping) run one turn later.
-        await asyncio.sleep(0)
-        return not self.server_state.tasks
+    @property
+    def _is_done(self) -> bool:
+        state = self.server_state
+        return not state.tasks and not self._handoffs.adoptions and all(map(partings.is_gone, state.connections))
+
+    async def _done_within(self, seconds: float | None) -> bool:
+        """Wait for running requests, background tasks and responses on their way; True when none is left."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self._is_done:
+                    self._progress.clear()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._progress.wait(), _LOOK_SECONDS)
+                    self._close_websockets()
+        return self._is_done
+
+    def _close_websockets(self) -> None:
+        """Those whose handshake was under way."""
+        for connection in list(self.server_state.connections):
+            if self._is_websocket(connection) and partings.is_accepted(connection):
+                self._dismiss(connection)
 
     async def _cancel(self, seconds: float) -> None:
         for line in self.requests.lines:
             logger.warning("%s was still running after %g s; cancelled", line, seconds)
+        for line in partings.unsent(self.server_state.connections):
+            logger.warning("%s: its client has not read all of the response within %g s; cut off", line, seconds)
         for task in list(self.server_state.tasks):
             task.cancel(msg="the drain deadline has passed")
-        await self._tasks_within(_CANCEL_SECONDS)
+        if self.server_state.tasks:
+            await asyncio.wait(list(self.server_state.tasks), timeout=_CANCEL_SECONDS)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -12,9 +12,11 @@ import cloudpickle
 import uvicorn
 from uvicorn.config import WS_PROTOCOLS
 
+from firehot_server import generations
 from firehot_server.failure.app import FailureApp
 from firehot_server.failure.report import sentence_only
-from firehot_server.messages import Begin, Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Ready
+from firehot_server.messages import Begin, Begun, Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Ready
+from firehot_server.output import print_lines_at_once
 from firehot_server.worker.audit_events import DEBUGGER_EVENTS, AuditEvents
 from firehot_server.worker.checkpoints import Checkpoints
 from firehot_server.worker.importing import AppFailed, NeedsRunningLoop, describe, import_app
@@ -52,6 +54,7 @@ class Worker:
             job.folder,
             job.configure.cache_dir,
             self._link.send,
+            self._link.lay_down,
             before=lambda path: self._checkpoints.opens(path),
         )
         self._checkpoints = Checkpoints(
@@ -66,7 +69,7 @@ class Worker:
         """Live; the exit status."""
         begin = self._stand_by()
         try:
-            self._live(begin, *(self._loaded or self._load()))
+            self._live(begin, *self._server(begin))
         except NeedsRunningLoop:
             self._link.send(NeedsLoop())
         except AppFailed as error:
@@ -79,6 +82,7 @@ class Worker:
 
     def _stand_by(self) -> Begin:
         """All that can be done before it is known what changed; then wait."""
+        print_lines_at_once()
         for event in DEBUGGER_EVENTS:
             self._events.on(event, self._enter_debugger)
         if self._job.configure.payload_is_plain:
@@ -89,13 +93,21 @@ class Worker:
         return begin
 
     def _begin(self) -> Begin:
-        begin = self._standby.wait()
+        begin = self._standby.wait(drops_signals=True)
         assert isinstance(begin, Begin)
+        generations.begin(begin.generation)
+        self._link.send(Begun())
         return begin
 
     def _enter_debugger(self, *_arguments: object) -> None:
         self._is_debugged = True
         self._link.send(Debugging())
+
+    def _server(self, begin: Begin) -> tuple[uvicorn.Config, Callable[..., None]]:
+        if begin.is_bare:
+            config = uvicorn.Config("", **self._job.configure.bare)
+            return config, uvicorn.Server(config).run
+        return self._loaded or self._load()
 
     def _load(self) -> tuple[uvicorn.Config, Callable[..., None]]:
         config, target = cloudpickle.loads(self._job.configure.payload)
@@ -139,7 +151,8 @@ class Worker:
         return take_sockets(self._link)
 
     def _imported(self, seconds: float = 0.0, obstacle: Obstacle | None = None) -> None:
-        self._log.imported(self._events)
+        self._log.imported()
+        self._link.end_laying_down()
         self._link.send(Imported(seconds, obstacle))
 
     def _fail(self, failure: Failure) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 from typing import TYPE_CHECKING, NoReturn
 
+from firehot_server.messages import IGNORED_SIGNALS
 from firehot_server.output import flush_output
 from firehot_server.worker import hygiene
 from firehot_server.worker.link import Link
@@ -32,11 +34,20 @@ class StandBy:
         self.link = Link(job.ties)
         hygiene.start_afresh(job.dispositions)
 
-    def wait(self) -> Message:
-        """What to be; the files may have changed meanwhile."""
+    def wait(self, *, drops_signals: bool = False) -> Message:
+        """What to be; the files may have changed meanwhile.
+
+        Until then, as since its fork, signals are kept from this process.
+
+        Args:
+            drops_signals: those that came were sent to the whole process group, and are the supervisor's.
+        """
         if self._ties.is_favourite:
             own_pages(self.link.has_arrived)
         message = self.link.receive()
+        while drops_signals and (waiting := signal.sigpending() & set(IGNORED_SIGNALS)):
+            signal.sigwait(waiting)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._ties.mask)
         hygiene.forget_files()
         return message
 

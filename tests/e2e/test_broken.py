@@ -49,6 +49,26 @@ def test_a_broken_first_start_is_shown_and_healed(serve, project, source, expect
     assert server.text() == "healed"
 
 
+@pytest.mark.parametrize(
+    "ends",
+    ["while True: pass", "os.kill(os.getpid(), signal.SIGKILL)", "os._exit(7)"],
+    ids=["never", "killed", "exits"],
+)
+def test_an_import_of_many_modules_that_breaks_off_is_healed_where_it_did(serve, project, ends):
+    """Of what it has read until then the supervisor knows, though it was told of it while it did something else."""
+    server = serve()
+    *many, last = [f"part{number}" for number in range(40)]
+    for name in many:
+        project.write(f"{name}.py", "")
+    project.write(f"{last}.py", f"import os, signal\nos.mkdir('reached')\n{ends}\n")
+    project.write("service.py", "".join(f"import {name}\n" for name in (*many, last)) + "TEXT = 'two'\n")
+    until((project.folder / "reached").exists, "the import to get there")
+
+    project.write(f"{last}.py", "")
+    until(lambda: server.get().status_code == 200, "the healed app")
+    assert server.text() == "two"
+
+
 def test_requests_that_wait_get_the_failure(serve, project):
     """A request held during the reload is answered with the failure, not dropped."""
     server = serve()

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.server import free_port
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
 SOURCES = [ROOT / "firehot_server" / "environment.py"]
@@ -43,6 +45,12 @@ class Block:
         """It calls `firehot_server.run`, and ends by Ctrl-C only."""
         calls = (node.func for node in ast.walk(ast.parse(self.source)) if isinstance(node, ast.Call))
         return any(ast.unparse(call) == "firehot_server.run" for call in calls)
+
+    @property
+    def file(self):
+        """The file that it is, beside others of one example; the first line says so."""
+        named = re.match(r"# ([\w/]+\.py)$", self.source, re.MULTILINE)
+        return named and named[1]
 
     @property
     def promises(self):
@@ -101,7 +109,7 @@ def check_output(block, printed):
         assert any(re.fullmatch(pattern, line) for line in lines), (promise, printed)
 
 
-@pytest.mark.parametrize("block", **ids([block for block in BLOCKS if not block.starts_server]))
+@pytest.mark.parametrize("block", **ids([block for block in BLOCKS if not block.starts_server and not block.file]))
 def test_example_runs(block, script):
     """To its end, without a word on stderr, and prints what its comments say."""
     result = script(block.source)
@@ -118,6 +126,32 @@ def test_example_serves(block, serve, project):
     project.say("two")
     server.wait_generation(2)
     assert server.text() == "two"
+
+
+def test_the_integration_serves(serve, project):
+    """The files of the page, installed beside a project of the reader's."""
+    files = {block.file: block.source for block in BLOCKS if block.file}
+    assert sorted(files) == ["tiny.py", "tiny_develop/__main__.py", "tiny_develop/application.py"]
+    for name, source in files.items():
+        project.write(f"site-packages/{name}", source)
+    project.write("blog.py", "import os\ndef index(): return f'one {os.environ.get(\"TINY_PAGES\")}'\n")
+    port = free_port()
+    server = serve(
+        module=[sys.executable, "-m", "tiny_develop", "blog", str(port)],
+        listen=False,
+        environment={"PYTHONPATH": str(project.folder / "site-packages")},
+    )
+    server.port = port
+
+    assert server.text() == "one None"
+    project.write("blog.py", "1 / 0\n")
+    server.wait_generation(2)
+    assert "tiny_develop" not in server.get().text
+    project.write("blog.py", "def index(): return 'two'\n")
+    server.wait_generation(3)
+    assert server.text() == "two"
+    assert server.log.count("tiny serves blog") == 1
+    assert re.search("Preloaded .*: tiny_develop", server.log)
 
 
 @pytest.mark.parametrize("block", **ids(DOCSTRINGS))

@@ -283,6 +283,19 @@ def test_limit_max_requests_starts_another_worker(serve):
     assert server.text() == "one"
 
 
+def test_connections_outlive_a_worker_that_has_answered_enough(serve):
+    """--limit-max-requests: they move to the next one, as in a reload."""
+    server = serve("--limit-max-requests", "2", "--timeout-keep-alive", "30")
+    with httpx.Client(base_url=server.url, timeout=30) as client:
+        first = client.get("/").extensions["network_stream"].get_extra_info("client_addr")
+        for count in range(1, 4):
+            client.get("/")
+            server.wait_log("ended by itself; starting another", count)
+            response = client.get("/")
+            assert response.text == "one"
+            assert response.extensions["network_stream"].get_extra_info("client_addr") == first
+
+
 def test_a_protocol_that_cannot_be_loaded_is_answered_as_well(serve):
     """The failure page does not depend on what failed."""
     server = serve("--http", "nosuch.module:Protocol")

@@ -127,6 +127,7 @@ def test_what_a_worker_loaded_dynamically_is_learned(serve_with_packages, projec
     server = serve_with_packages("--log-level", "debug")
     assert server.text() == "True"
     project.write("service.py", source.format(" "))
+    server.wait_generation(2)
     server.wait_log("The template now holds")
     project.write("service.py", source.format("  "))
     server.wait_generation(3)

@@ -1,5 +1,6 @@
 """What would hold up a reload elsewhere: open streams, WebSockets and uploads."""
 
+import contextlib
 import threading
 
 import httpx
@@ -7,6 +8,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from tests.support.raw_http import Client, get
 from tests.support.waiting import until
 
 STREAMS = """
@@ -147,19 +149,16 @@ def test_a_request_half_sent_is_answered_by_the_new_code(streams, project):
 def test_many_idle_connections_move(streams, project):
     """More than one message can carry, and each still works."""
     server = streams("--timeout-keep-alive", "60")
-    limits = httpx.Limits(max_connections=600, max_keepalive_connections=600)
-    clients = [httpx.Client(base_url=server.url, timeout=30, limits=limits) for _ in range(300)]
-    try:
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Client(("127.0.0.1", server.port))) for _ in range(300)]
         for client in clients:
-            assert client.get("/").text == "one"
+            client.send(get("/"))
+            assert client.answer().text == "one"
         project.say("two")
         server.wait_generation(2)
         for client in clients:
-            response = client.get("/")
-            assert response.text == "two"
-    finally:
-        for client in clients:
-            client.close()
+            client.send(get("/"))
+            assert client.answer().text == "two"
 
 
 def test_a_request_sent_while_the_worker_imports_waits(streams, project):

@@ -13,7 +13,7 @@ from tests.fuzz.edits import EDITS
 from tests.fuzz.imports import WAYS
 from tests.fuzz.snippets import SNIPPETS
 from tests.fuzz.stale import StaleTrial
-from tests.fuzz.trial import KNOWN, Trial
+from tests.fuzz.trial import Trial
 
 
 def main():
@@ -50,8 +50,7 @@ def _count_stale(root, options):
 def _try(folder, seed, options):
     begun = time.monotonic()
     try:
-        known = () if options.all else KNOWN
-        outcome = Trial(folder, seed, (*known, *options.without)).run(options.steps)
+        outcome = Trial(folder, seed, tuple(options.without)).run(options.steps)
     except AssertionError as error:  # a `Difference`, or a server that did not start or end
         _say(error)
         return False
@@ -72,8 +71,7 @@ def _options():
     parser.add_argument("--stale", type=int, default=0, help="saves that bytecode cannot tell apart, before that")
     parser.add_argument("--first", action="store_true", help="stop at the first difference")
     choices = [*SNIPPETS, *WAYS, *EDITS]
-    parser.add_argument("--without", action="append", default=[], choices=choices, help="what else to leave out")
-    parser.add_argument("--all", action="store_true", help="leave nothing out that is known to differ")
+    parser.add_argument("--without", action="append", default=[], choices=choices, help="what to leave out")
     return parser.parse_args()
 
 

@@ -1,6 +1,6 @@
 """A fresh interpreter on the same files: what the server has to equal. Run as a script, it is that interpreter."""
 
-import importlib
+import importlib.util  # what a server has imported anyway: an edit may leave out the line by which the project does
 import json
 import os
 import re

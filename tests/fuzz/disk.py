@@ -24,8 +24,7 @@ class Write:
         path = root / self.path
         path.parent.mkdir(parents=True, exist_ok=True)
         if is_link(self.text):
-            Remove(self.path).apply(root)
-            path.symlink_to(self.text.removeprefix(_LINK))
+            self._make_link(root, self.text.removeprefix(_LINK))
             return
         data = self.text.encode(errors="surrogateescape")
         former = path.stat() if path.exists() else path.parent.stat()
@@ -42,6 +41,16 @@ class Write:
                 path.unlink(missing_ok=True)
             path.write_bytes(data)
         _set_times(path, former, self.times)
+
+    def _make_link(self, root, target):
+        path = root / self.path
+        if self.how == "by rename" and not path.is_dir():
+            aside = path.with_name(f".{path.name}.swp")
+            aside.symlink_to(target)
+            aside.replace(path)
+            return
+        Remove(self.path).apply(root)
+        path.symlink_to(target)
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,11 @@ class KeepFolderTimes:
 def is_link(text):
     """Whether this, of `read_tree`, is a symbolic link."""
     return text.startswith(_LINK)
+
+
+def link_text(path, target):
+    """The text of a link at that path to another one, both below the project's folder."""
+    return f"{_LINK}{os.path.relpath(target, os.path.dirname(path) or '.')}"
 
 
 def target_of(path, text):

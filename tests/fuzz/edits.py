@@ -4,7 +4,7 @@ import contextlib
 import re
 from dataclasses import dataclass, field
 
-from tests.fuzz.disk import KeepFolderTimes, Link, Move, Prune, Remove, Touch, Write, is_link, target_of
+from tests.fuzz.disk import KeepFolderTimes, Link, Move, Prune, Remove, Touch, Write, is_link, link_text, target_of
 from tests.fuzz.imports import Module, import_of
 from tests.fuzz.projects import LEAVES, PACKAGES, modules_of, optional_source, source_of
 from tests.fuzz.snippets import OPTIONAL
@@ -410,6 +410,33 @@ def _through_link(rng, files, _history):
     return text and [Write(path, _with_number(rng, text) or f"{text}# more\n", rng.choice(("in place", "by rename")))]
 
 
+def _relinked(rng, files, _history):
+    """A link leads to another file, in one step or in two."""
+    path = rng.choice([path for path, text in files.items() if is_link(text)] or [""])
+    others = [other for other, text in files.items() if not is_link(text) and other.endswith(path[-3:])]
+    if not path or not others:
+        return None
+    return [Write(path, link_text(path, rng.choice(others)), rng.choice(("anew", "by rename")))]
+
+
+def _loose_link(rng, files, _history):
+    """A link that leads to what may not be there yet."""
+    path = rng.choice((*(f"{name}.py" for name in OPTIONAL), "data/maybe_1.txt", "drafts", "extras.py"))
+    if path in files:
+        return [Remove(path)] if is_link(files[path]) else None
+    suffix = path.partition(".")[2]
+    target = f"shared/{rng.randrange(2)}.{suffix}" if suffix else "shared"
+    return [Write(path, link_text(path, target))]
+
+
+def _shared(rng, files, _history):
+    """What such a link leads to."""
+    path = f"shared/{rng.randrange(2)}.{rng.choice(('py', 'txt'))}"
+    if path in files:
+        return rng.choice(([Remove(path)], [Remove("shared")], [Move("shared", f"shared_{rng.randrange(10)}")]))
+    return [_save(rng, path, optional_source(rng))]
+
+
 def _several(rng, files, history):
     steps = []
     for _ in range(rng.randrange(2, 6)):
@@ -454,6 +481,9 @@ EDITS = {
     "coding": (_coding, 1),
     "linked": (_linked, 2),
     "through link": (_through_link, 2),
+    "relinked": (_relinked, 2),
+    "loose link": (_loose_link, 2),
+    "shared": (_shared, 2),
     "several": (_several, 4),
 }
 """Name → what makes the steps (none: not possible here), and how often it is chosen."""

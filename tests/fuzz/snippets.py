@@ -454,11 +454,27 @@ def _error_kept(place):
     ]
 
 
+def _traceback_kept(place):
+    """Whose frames are in it?"""
+    place.files["broken/__init__.py"] = ""
+    place.files["broken/syntax.py"] = "VALUE = 1\nVALUE = = 2\n"
+    place.files["broken/raising.py"] = "def fail():\n    return 1 / 0\nfail()\n"
+    place.files["broken/lacking.py"] = "import registry\nimport no_such_module\n"
+    name = place.rng.choice(("syntax", "raising", "lacking", "not_there"))
+    return [
+        "import traceback",
+        "try:",
+        f"    import broken.{name}",
+        "except Exception:",
+        "    TRACEBACK = traceback.format_exc()",
+    ]
+
+
 def _in_a_thread(_place):
-    """Of nothing that could wait for what waits for the thread."""
+    """Of nothing that could wait for what waits for the thread: no edit puts a module of the project in its place."""
     return [
         "import importlib, threading",
-        "thread = threading.Thread(target=importlib.import_module, args=('vendor_kit',))",
+        "thread = threading.Thread(target=importlib.import_module, args=('vendor_alone',))",
         "thread.start()",
         "thread.join()",
         "del thread",
@@ -616,6 +632,7 @@ OPTIONAL = ("local_settings", "accelerated", "shop_overrides")
 
 INSTALLED = {
     "vendored.py": "VALUE = 'vendored'\n",
+    "vendor_alone.py": "VALUE = 'alone'\n",
     "vendor_kit/__init__.py": "from vendor_kit import part\nVALUE = part.VALUE\n",
     "vendor_kit/part.py": "VALUE = 'part'\n",
     "vendor_hooks.py": (

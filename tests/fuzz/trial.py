@@ -25,18 +25,6 @@ _ATTEMPTS = 10
 UNMEASURED = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}
 """Environment of servers whose coverage is not measured: that would take ten times as long."""
 
-KNOWN = {
-    "package_data": "`pkgutil.get_data` reads by the import machinery: not seen as data",
-    "standard_library": "a module that the template learned is not compared with what appears in the project",
-    "shadow": "the same of what is installed",
-    "third_party_hooks": "what the template looked for in vain, in the project, is not remembered",
-    "lazily": "what a module reads that is imported by a request is not seen",
-    "search_path": "where a folder of `sys.path` does not exist, nothing is looked for",
-    "extended_path": "the same of a package's `__path__`",
-    "linked": "a file that becomes a link to the same content is not watched where it is now",
-}
-"""Differences that are not mended yet: the names of what brings them about, and why."""
-
 
 class Difference(AssertionError):
     """The server serves something else than a fresh interpreter would."""
@@ -51,7 +39,7 @@ class Trial:
         without: names of snippets, ways to import and edits that are not wanted.
     """
 
-    def __init__(self, folder, seed, without=tuple(KNOWN)):
+    def __init__(self, folder, seed, without=()):
         self.seed = seed
         self.root = folder / "project"
         self._installed = folder / "site-packages"
@@ -126,7 +114,7 @@ class Trial:
         lines += [f"{number}. {edit.name}: {_brief(edit)}" for number, edit in enumerate(self.edits, 1)]
         lines += ["--- difference", *_difference(served, cold)]
         without = "".join(f" --without {shlex.quote(name)}" for name in self._without)
-        lines.append(f"--- replay: python -m tests.fuzz --seed {self.seed} --steps {len(self.edits)} --all{without}")
+        lines.append(f"--- replay: python -m tests.fuzz --seed {self.seed} --steps {len(self.edits)}{without}")
         return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 import resource
 import select
+import signal
 import socket
 import struct
 import threading
@@ -13,7 +14,7 @@ import threading
 import pytest
 
 from firehot_server.channel import MAX_DESCRIPTORS, Channel
-from firehot_server.errors import ChannelClosed, Deadline, FirehotError
+from firehot_server.errors import ChannelClosed, ChannelGarbled, Deadline, FirehotError
 from firehot_server.failure.report import sentence_only
 from firehot_server.messages import (
     Begin,
@@ -42,7 +43,7 @@ from firehot_server.messages import (
 from tests.support.processes import in_fork, is_open, open_descriptors
 from tests.support.waiting import SECONDS, ticks, until
 
-HEADER = struct.Struct("!QQH")
+HEADER = struct.Struct("!QQQH")
 
 
 @pytest.fixture
@@ -229,7 +230,7 @@ def test_close_closes_what_arrived_unclaimed(ends, descriptor):
     before = open_descriptors("self")
     with socket.socket(fileno=ours.detach()) as out:
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd, fd]))]
-        out.sendmsg([HEADER.pack(100, 0, 2) + b"half"], rights)
+        out.sendmsg([HEADER.pack(100, 0, 0, 2) + b"half"], rights)
         assert theirs.receive_available() == []
         assert open_descriptors("self") == before + 2
         theirs.close()
@@ -445,7 +446,7 @@ def test_the_end_in_the_middle_of_a_message(ends):
     """Half a message from a killed process is no message, and no error."""
     ours, theirs = ends
     with socket.socket(fileno=ours.detach()) as out:
-        out.send(HEADER.pack(100, 0, 0) + b"half")
+        out.send(HEADER.pack(100, 0, 0, 0) + b"half")
     assert theirs.receive_available() == []
     assert theirs.at_eof
     with pytest.raises(ChannelClosed):
@@ -499,7 +500,7 @@ def test_a_message_that_drips_meets_the_deadline_of_receive(ends):
     done = threading.Event()
 
     def drip(out):
-        out.send(HEADER.pack(1_000_000, 0, 0))
+        out.send(HEADER.pack(1_000_000, 0, 0, 0))
         for _ in ticks(0.02, seconds=3):
             if done.is_set():
                 return
@@ -613,3 +614,249 @@ def test_the_end_in_the_middle_of_bulk(ends):
     one.close()
     assert other.receive_available() == []
     assert other.at_eof
+
+
+# -- what is laid down
+
+
+def readable(channel):
+    """Whoever waits for something on this end would wake."""
+    return bool(select.select([channel], [], [], 0)[0])
+
+
+def reads_of(name):
+    """One message that may be laid down."""
+    return Reads((Read("module", f"/project/{name}.py", b"digest", name), Read("data", f"/project/{name}.yaml", None)))
+
+
+@pytest.fixture
+def laying(ends):
+    """Two ends, of which the first lays down by now."""
+    ours, theirs = ends
+    for number in range(9):
+        ours.lay_down(reads_of(number))
+    assert theirs.receive_available() == [reads_of(number) for number in range(9)]
+    return ends
+
+
+def test_the_first_of_what_may_be_laid_down_is_sent(ends):
+    """A file for a few would take longer than to wake the peer for them."""
+    ours, theirs = ends
+    for number in range(8):
+        ours.lay_down(reads_of(number))
+        assert theirs.receive(SECONDS) == reads_of(number)
+    assert len(ours.descriptors) == 1
+
+
+def test_what_is_laid_down_wakes_nobody(laying):
+    """Nothing comes over the socket; whoever looks finds it, once."""
+    ours, theirs = laying
+    ours.lay_down(reads_of("a"))
+    ours.lay_down(reads_of("b"))
+
+    assert not readable(theirs)
+    assert theirs.receive_available() == [reads_of("a"), reads_of("b")]
+    assert theirs.receive_available() == []
+
+
+def test_whoever_waits_for_a_message_gets_what_is_laid_down(laying):
+    """If it is there."""
+    ours, theirs = laying
+    ours.lay_down(reads_of("a"))
+
+    assert theirs.receive(SECONDS) == reads_of("a")
+    with pytest.raises(Deadline):
+        theirs.receive(0.01)
+
+
+def test_what_is_laid_down_comes_before_what_is_sent_after_it(laying):
+    """And what is laid down after that comes after it, though all of it is there."""
+    ours, theirs = laying
+    for number in range(3):
+        ours.lay_down(reads_of(number))
+        ours.send(Exited(number, 0))
+    ours.lay_down(reads_of("last"))
+
+    expected = [message for number in range(3) for message in (reads_of(number), Exited(number, 0))]
+    assert theirs.receive_available() == [*expected, reads_of("last")]
+
+
+def test_what_was_sent_before_comes_first_though_it_arrives_late(laying):
+    """Who looks meanwhile does not find what was laid down after it."""
+    ours, theirs = laying
+    large = Returned(b"x" * (8 << 20))
+    ours.send(large)
+    assert ours.wants_write
+    ours.lay_down(reads_of("a"))
+
+    assert theirs.receive_available() == []
+    assert pump(ours, theirs) + theirs.receive_available() == [large, reads_of("a")]
+
+
+def test_what_is_laid_down_outlives_who_did(ends):
+    """Killed, it has said all the same what it had read."""
+    ours, theirs = ends
+    pid = os.fork()
+    if pid == 0:
+        ours.take_over()
+        for number in range(20):
+            ours.lay_down(reads_of(number))
+        os.kill(os.getpid(), signal.SIGKILL)
+    ours.close()
+    os.waitpid(pid, 0)
+
+    assert theirs.receive_available() == [reads_of(number) for number in range(20)]
+    assert theirs.at_eof
+
+
+def test_a_copy_sends_what_it_may_lay_down(laying):
+    """A program that forks has two processes at one end: each of them is heard, at once."""
+    ours, theirs = laying
+    ours.lay_down(reads_of("a"))
+    in_fork(lambda: ours.lay_down(reads_of("b")))
+    assert readable(theirs)
+    ours.lay_down(reads_of("c"))
+
+    received = theirs.receive_available()
+    assert [message for message in received if message != reads_of("b")] == [reads_of("a"), reads_of("c")]
+    assert len(received) == 3
+
+
+@pytest.mark.parametrize("number", [64, 200], ids=["few files may be open", "too many files are open"])
+def test_what_cannot_be_laid_down_is_sent(ends, number):
+    """The peer may have no room for the file, which would be the end of the channel; or there is none here."""
+    ours, theirs = ends
+
+    def run():
+        ours.take_over()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        taken = []
+        with contextlib.suppress(OSError):
+            while number == 200 or not taken:
+                taken.append(os.dup(0))
+        for name in range(12):
+            ours.lay_down(reads_of(name))
+        os.close(taken.pop())  # for the answer
+
+    in_fork(run)
+    assert theirs.receive_available() == [reads_of(name) for name in range(12)]
+    assert len(theirs.descriptors) == 1
+
+
+@pytest.mark.parametrize("is_looked_at", [False, True], ids=["unseen", "seen"])
+def test_what_there_is_no_room_for_is_sent(laying, is_looked_at):
+    """All of it, also where the peer has seen the half that there was room for; and so is what comes after that."""
+    ours, theirs = laying
+    ours.lay_down(reads_of("a"))
+
+    def fill():
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (ours._aside_out.size + 10, limits[1]))
+        try:
+            ours._aside_out.write(b"x" * 100)
+        except OSError as error:
+            return str(error)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert in_fork(fill) == "10 of 100 bytes were written"
+    if is_looked_at:
+        assert theirs.receive_available() == [reads_of("a")]
+    ours._may_lay_down = False
+    ours.lay_down(reads_of("b"))
+    ours.send(Exited(1, 0))
+    ours.end_laying_down()
+    ours.send(Exited(2, 0))
+
+    received = theirs.receive_available()
+    assert received == [*([] if is_looked_at else [reads_of("a")]), reads_of("b"), Exited(1, 0), Exited(2, 0)]
+
+
+def test_a_disk_that_is_full_is_tried_once(laying):
+    """From then on all is sent."""
+    ours, theirs = laying
+    os.close(ours._aside_out.fd)
+    ours._aside_out.fd = os.open("/dev/full", os.O_WRONLY)
+    for name in "ab":
+        ours.lay_down(reads_of(name))
+        assert readable(theirs)
+
+    assert theirs.receive_available() == [reads_of("a"), reads_of("b")]
+
+
+class Name(str):
+    """A text of a class of its own."""
+
+    __slots__ = ()
+
+
+def test_a_text_of_a_class_of_its_own_is_sent(laying):
+    """What is laid down is made of Python's own."""
+    ours, theirs = laying
+    named = Reads((Read("module", "/project/plug.py", b"digest", Name("plug")),))
+    ours.lay_down(named)
+    assert readable(theirs)
+
+    assert theirs.receive_available() == [named]
+
+
+def test_the_last_of_what_was_laid_down_before_the_end(laying):
+    """Is received before the news that there is no more."""
+    ours, theirs = laying
+    ours.lay_down(reads_of("a"))
+    ours.close()
+
+    assert theirs.receive(SECONDS) == reads_of("a")
+    with pytest.raises(ChannelClosed):
+        theirs.receive(SECONDS)
+
+
+def test_whoever_lays_down_no_more_lets_go(laying):
+    """The peer as well, when it has taken all; it can be begun anew."""
+    ours, theirs = laying
+    ours.lay_down(reads_of("a"))
+    ours.end_laying_down()
+    assert len(ours.descriptors) == 1
+    ours.send(Exited(1, 0))
+    assert theirs.receive_available() == [reads_of("a"), Exited(1, 0)]
+    assert len(theirs.descriptors) == 1
+
+    ours.lay_down(reads_of("b"))
+    ours.send(Exited(2, 0))
+    ours.lay_down(reads_of("c"))
+    assert theirs.receive_available() == [reads_of("b"), Exited(2, 0), reads_of("c")]
+
+
+def test_something_laid_down_that_makes_no_sense(laying):
+    """A program may write to any of its descriptors."""
+    ours, theirs = laying
+    os.write(ours._aside_out.fd, HEADER.pack(4, 0, 0, 0) + b"junk")
+
+    with pytest.raises(ChannelGarbled):
+        theirs.receive_available()
+
+
+def test_something_laid_down_that_is_gone(laying):
+    """Or cut off what is there."""
+    ours, theirs = laying
+    ours.lay_down(reads_of("a"))
+    ours.send(Exited(1, 0))
+    os.ftruncate(ours._aside_out.fd, 0)
+
+    with pytest.raises(ChannelGarbled):
+        theirs.receive_available()
+
+
+def test_both_ends_let_go_of_what_is_laid_down():
+    """With the channel."""
+    before = open_descriptors(os.getpid())
+    ours, theirs = Channel.pair()
+    for number in range(10):
+        ours.lay_down(reads_of(number))
+    theirs.receive_available()
+    assert len(ours.descriptors) == len(theirs.descriptors) == 2
+    assert open_descriptors(os.getpid()) == before + 4
+    ours.close()
+    theirs.close()
+
+    assert open_descriptors(os.getpid()) == before

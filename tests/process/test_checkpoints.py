@@ -143,6 +143,19 @@ def test_it_pauses_before_a_data_file_that_was_edited(world, start):
     assert made.read_until["one.txt"] == ["app"]
 
 
+def test_it_pauses_before_a_data_file_that_a_loader_reads(world, start):
+    """The import system opens it for the app."""
+    note = world.write("shop/note.txt", "one")
+    world.write("shop/__init__.py", "import pkgutil\nVALUE = pkgutil.get_data('shop', 'note.txt').decode()\n")
+    world.write("app.py", f"{LONG}import shop\n{world.note('made', '[shop.VALUE]')}")
+    made = start(str(note))
+    assert list(made.checkpoints) == ["note.txt"]
+    assert made.read_until["note.txt"] == ["app", "shop"]
+    note.write_text("two")
+    start(resume=(made, "note.txt"))
+    assert world.read("made") == ["two"]
+
+
 def test_it_does_not_pause_before_anything_of_the_project_was_read(project, start):
     """That would be the template once more."""
     made = start("app")

@@ -4,7 +4,13 @@ import glob
 import io
 import os
 import pickle
+import py_compile
+import sys
 import tempfile
+import threading
+import types
+from importlib.abc import FileLoader, SourceLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 
 import pytest
@@ -13,6 +19,7 @@ from firehot_server.fingerprint import data_digest_of
 from firehot_server.worker.audit_events import AuditEvents
 from firehot_server.worker.data_reads import DataReads
 from firehot_server.worker.looks import Looks
+from firehot_server.worker.reads import BytecodeCache, watch_source_reads
 from tests.support.processes import in_fork
 
 
@@ -34,7 +41,7 @@ class Reader:
         self.looks = []
         self.before = []
         self._reads = DataReads(
-            lambda path: not path.startswith("/installed"),
+            lambda path: not path.startswith(("/installed", sys.prefix)),
             str(project),
             str(project / "cache"),
             lambda path: self.before.append((self._short(path), [name for name, _ in self.notes])),
@@ -44,12 +51,15 @@ class Reader:
             lambda path: self.notes.append((self._short(path), "written")),
         )
         self._reads.listen(self._events)
+        sys.path.insert(0, str(project))
+        is_ours = lambda path: path.startswith(f"{project}/")  # noqa: E731
+        watch_source_reads(is_ours, lambda *_: None, BytecodeCache(""), self._reads.running)
 
     def _short(self, path):
         return os.path.relpath(path, self._project)
 
     def imported(self):
-        self._reads.imported(self._events)
+        self._reads.imported()
 
     @property
     def heard_events(self):
@@ -153,14 +163,160 @@ def test_modules_are_announced_elsewhere(project):
     (project / "local_settings.py").write_text("DEBUG = True")
 
     def imported(_):
-        import sys
-
-        sys.path.insert(0, str(project))
         __import__("local_settings")
 
     assert noted(project, imported) == []
     notes = noted(project, lambda _: exec(Path("local_settings.py").read_text()))
     assert [name for name, _ in notes] == ["local_settings.py"]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        "pkgutil.get_data('shop', 'note.txt')",
+        "__loader__.get_data(__file__.replace('__init__.py', 'note.txt'))",
+        "importlib.machinery.SourcelessFileLoader('x', 'y').get_data('shop/note.txt')",
+        "importlib.machinery.ExtensionFileLoader('x', 'y').get_data('shop/note.txt')",
+        "importlib.resources.files('shop').joinpath('note.txt').read_text()",
+        "__loader__.get_resource_reader('shop').open_resource('note.txt').close()",
+    ],
+)
+def test_data_files_that_the_import_system_reads_for_the_app(project, read):
+    """By the loader of a module, which else reads source."""
+    make_module(project, "shop/__init__.py", f"import pkgutil, importlib.machinery, importlib.resources\n{read}\n")
+    (project / "shop/note.txt").write_text("note")
+    assert noted(project, lambda _: __import__("shop")) == [("shop/note.txt", digest(project / "shop/note.txt"))]
+
+
+def test_source_that_somebody_asks_the_loader_for(project):
+    """It is a text then, whether or not it is imported, too."""
+    make_module(project, "shop.py", "")
+    make_module(
+        project, "asking.py", "import importlib.util\nimportlib.util.find_spec('shop').loader.get_source('shop')\n"
+    )
+    assert [name for name, _ in noted(project, lambda _: __import__("asking"))] == ["shop.py"]
+
+
+def test_a_loader_of_the_projects_own(project):
+    """What it reads by the import system's functions, and runs, is announced nowhere else."""
+
+    class Loader(FileLoader, SourceLoader):
+        pass
+
+    (project / "recipe.src").write_text("VALUE = 1")
+
+    def load(_):
+        spec = spec_from_loader("recipe", Loader("recipe", str(project / "recipe.src")))
+        spec.loader.exec_module(module_from_spec(spec))
+
+    assert [name for name, _ in noted(project, load)] == ["recipe.src"]
+
+
+def test_bytecode_is_no_data(project):
+    """Of a module without a source, where it is found is announced elsewhere; that of others may lie anywhere."""
+    source = make_module(project, "shop.py", "")
+    py_compile.compile(str(source), cfile=str(project / "shop.pyc"))
+    source.unlink()
+    assert noted(project, lambda _: __import__("shop")) == []
+
+
+# -- modules that are imported when the app is
+
+
+def make_module(project, name, source):
+    path = project / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(source)
+    return path
+
+
+READING = """
+import os, threading
+from pathlib import Path
+Path("config.yaml").read_text()
+os.listdir("data")
+Path("local.yaml").exists()
+thread = threading.Thread(target=lambda: Path("data/b.txt").read_text())
+thread.start()
+thread.join()
+def later():
+    return Path("data/a.txt").read_text()
+"""
+
+
+def after_import(project, *steps):
+    """What a reader is after these ran in the project's folder when the app was imported."""
+    make(project, "a.txt", "b.txt")
+    return reader_after(project, lambda reader: reader.imported(), *steps)
+
+
+def test_what_a_module_reads_that_is_imported_by_a_request(project):
+    """It counts, also in a thread that the module starts; what its functions do afterwards does not."""
+    make_module(project, "late.py", READING)
+    notes, _, heard, looks = after_import(project, lambda _: __import__("late"), lambda _: sys.modules["late"].later())
+    assert [name for name, _ in notes] == ["config.yaml", "data", "data/b.txt"]
+    assert ("local.yaml", None) in looks
+    assert heard == {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link"}
+
+
+def test_a_module_that_is_imported_by_another_one(project):
+    """The outer one has not ended yet."""
+    make_module(project, "late.py", "import inner\nopen('data/a.txt').close()\n")
+    make_module(project, "inner.py", "open('config.yaml').close()\n")
+    notes = after_import(project, lambda _: __import__("late"))[0]
+    assert [name for name, _ in notes] == ["config.yaml", "data/a.txt"]
+
+
+def test_what_a_request_reads_while_another_imports_does_not_count(project):
+    """Only what the importing thread does."""
+    make_module(project, "late.py", "from builtins import meet\nmeet()\nopen('config.yaml').close()\nmeet()\n")
+
+    def serve(_):
+        import builtins
+
+        barrier = threading.Barrier(2, timeout=30)
+        builtins.meet = barrier.wait
+        thread = threading.Thread(target=request, args=(barrier,))
+        thread.start()
+        barrier.wait()  # the other thread is there before the module is imported
+        __import__("late")
+        thread.join()
+
+    def request(barrier):
+        barrier.wait()
+        barrier.wait()
+        Path("data/a.txt").read_text()
+        os.listdir("data")
+        os.path.exists("data/b.txt")
+        barrier.wait()
+
+    notes, _, _, looks = after_import(project, serve)
+    assert [name for name, _ in notes] == ["config.yaml"]
+    assert "data/b.txt" not in [name for name, _ in looks]
+
+
+def test_a_module_that_fails_when_a_request_imports_it(project):
+    """It has read what it has read."""
+    make_module(project, "late.py", "open('config.yaml').close()\n1 / 0\n")
+
+    def fail(_):
+        with pytest.raises(ZeroDivisionError):
+            __import__("late")
+
+    notes = after_import(project, fail, lambda _: Path("data/a.txt").read_text())[0]
+    assert [name for name, _ in notes] == ["config.yaml"]
+
+
+def test_nothing_more_is_heard_after_a_module_that_reads_nothing(project):
+    """A server that serves pays for nothing."""
+    make_module(project, "late.py", "")
+    original = os.stat
+    _, _, heard, _ = after_import(project, lambda _: __import__("late"), lambda _: _assert(os.stat is original))
+    assert heard == set()
+
+
+def _assert(what):
+    assert what
 
 
 # -- folders
@@ -356,3 +512,50 @@ def test_the_functions_that_look_are_as_good_as_the_originals():
         return [*found, os.stat is original, original in os.supports_follow_symlinks]
 
     assert in_fork(run) == [True, True, "stat", True, True, True]
+
+
+def test_what_the_app_puts_in_the_place_of_such_a_function_stays():
+    """It is the app's."""
+
+    def run():
+        looks = Looks(lambda path: None)
+        own = os.stat = lambda path: "own"
+        looks.end()
+        return os.stat is own
+
+    assert in_fork(run) is True
+
+
+def test_what_a_tracer_looks_at_does_not_count(project):
+    """A debugger, say, that searches for the source of what it stops at; what the program does meanwhile counts."""
+    tool = types.ModuleType("tool")
+    source = "def trace(frame, event, arg):\n    os.path.exists('tool.cfg')\n    open('config.yaml').close()"
+    exec(compile(source, "/installed/tool.py", "exec"), vars(tool))
+    tool.os = os
+
+    def run(_):
+        former = sys.gettrace()
+        sys.settrace(tool.trace)
+        try:
+            os.path.exists("local.yaml")
+        finally:
+            sys.settrace(former)
+
+    notes, _, _, looks = reader_after(project, run)
+    assert (notes, looks) == ([], [("local.yaml", None)])
+
+
+def test_what_a_tracer_of_the_project_looks_at_counts(project):
+    """It is part of the program."""
+    (project / "tool.py").write_text(
+        "import os, sys\ndef trace(frame, event, arg):\n    sys.settrace(None)\n    open('config.yaml').close()\n"
+    )
+
+    def run(_):
+        former = sys.gettrace()
+        tool = __import__("tool")
+        sys.settrace(tool.trace)
+        os.path.exists("local.yaml")
+        sys.settrace(former)
+
+    assert ("config.yaml", digest(project / "config.yaml")) in noted(project, run)

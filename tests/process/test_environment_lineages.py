@@ -72,6 +72,26 @@ def test_what_was_edited_is_imported_again(shop):
     assert shop.imports() == []
 
 
+def test_a_package_of_dozens_of_modules(shop):
+    """What each checkpoint has read is known, though it was not sent: edits near the end, the middle and the start."""
+    names = [f"part{number}" for number in range(30)]
+    for name in names:
+        shop.write(name, 1)
+    imports = "".join(f"from shop import {name}\n" for name in names)
+    shop.write("views", 1, f"{imports}def look(): return [{', '.join(f'{name}.VALUE' for name in names)}]")
+    values = [1] * len(names)
+    for edited in (28, 15, 0, 29):
+        for _ in range(3):
+            assert shop.call() == values
+        shop.imports()
+        assert shop.call() == values
+        assert shop.imports() == []
+        values[edited] += 1
+        shop.write(names[edited], values[edited])
+        assert shop.call() == values
+        assert shop.imports()[-1] == names[-1]
+
+
 def test_what_the_import_did_to_its_surroundings_stays(shop):
     """Variables, the path and the folder are part of the state."""
     shop.write(

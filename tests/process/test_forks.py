@@ -30,7 +30,7 @@ class Scene:
     def __init__(self, board, **options):
         self.board = board
         self.peer = FakeProcess(board, WaitingProcess)
-        self.forks = Forks(board, self.peer.process, **options)
+        self.forks = Forks(board, self.peer.process, "the template", **options)
         self.peer.attach(self._hear)
         self.taken = {}
 

@@ -7,12 +7,13 @@ import importlib
 import importlib.machinery
 import os
 import sys
+import time
 from importlib.machinery import EXTENSION_SUFFIXES, BuiltinImporter, FileFinder, FrozenImporter, PathFinder
 
 import pytest
 
 from firehot_server.fingerprint import lookup_digest_of
-from firehot_server.worker.lookups import watch_lookups
+from firehot_server.lookups import watch_lookups
 from tests.support.files import write_all
 from tests.support.processes import in_fork
 
@@ -74,6 +75,34 @@ def test_what_is_found(project, files, found):
     assert lookup_digest_of(str(project / "shop")) == found
 
 
+@pytest.mark.parametrize(("age", "found"), [(0.0, b".py"), (3600.0, b"")], ids=["just now", "long ago"])
+def test_a_file_that_came_in_the_instant_after_the_folder_was_listed(project, age, found):
+    """The folder's date is the same as when it was listed, as the kernel's clock goes in steps: who relies on the
+    date does not see it. A folder that had not been changed for a while cannot have the same date again.
+    """
+    write_all(project, {"shop.py": ""})
+
+    def run():
+        sys.path.insert(0, str(project))
+        announced = []
+        watch_lookups(
+            lambda folder: folder.startswith(f"{project}/"),
+            lambda place, found: announced.append((os.path.relpath(place, project), found)),
+        )
+        date = time.time() - age
+        os.utime(project, (date, date))
+        importlib.import_module("shop")
+        write_all(project, {"bag.py": ""})
+        os.utime(project, (date, date))
+        try:
+            importlib.import_module("bag")
+        except ImportError:
+            pass  # announced all the same
+        return announced
+
+    assert in_fork(run) == [("shop", b".py"), ("bag", found)]
+
+
 def test_each_folder_of_the_path_until_it_is_found(project):
     """A file that appears in an earlier one would come first; those that follow do not matter."""
     write_all(project, {"one/other.py": "", "two/shop.py": "", "three/shop.py": ""})
@@ -105,6 +134,70 @@ def test_a_namespace_package(project):
         ("one/plugins/b", b""),
         ("two/plugins/b", b".py"),
     ]
+
+
+@pytest.mark.parametrize("entry", ["{project}/lib", "lib"])
+def test_a_folder_of_the_path_that_is_not_there(project, monkeypatch, entry):
+    """It may come: no finder is made for it, yet it is looked for, in its turn."""
+    write_all(project, {"one/other.py": "", "two/shop.py": ""})
+    monkeypatch.chdir(project)
+    path = [str(project / "one"), entry.format(project=project), str(project / "two"), str(project / "late")]
+
+    assert looked(project, "shop", path=path) == [("one/shop", b""), ("lib/shop", b""), ("two/shop", b".py")]
+
+
+def test_a_folder_of_a_package_that_is_not_there(project):
+    """The same of what a package adds to its own path."""
+    write_all(project, {"shop/__init__.py": "__path__.insert(0, __path__[0] + '/more')", "shop/views.py": ""})
+
+    assert looked(project, "shop.views") == [
+        ("shop", b"/__init__.py"),
+        ("shop/more/views", b""),
+        ("shop/views", b".py"),
+    ]
+
+
+def test_folders_of_others_that_are_not_there(project, tmp_path):
+    """They come by being installed."""
+    assert looked(project, "this_is_nowhere", path=[str(tmp_path / "site-packages")]) == []
+
+
+@pytest.mark.parametrize("entry", ["", "lib"])
+def test_a_working_directory_that_was_removed(project, monkeypatch, entry):
+    """Imports go on from elsewhere, as they do without us."""
+    (project / "gone").mkdir()
+    monkeypatch.chdir(project / "gone")
+    (project / "gone").rmdir()
+    write_all(project, {"two/shop.py": ""})
+
+    assert looked(project, "shop", path=[entry, str(project / "two")]) == [("two/shop", b".py")]
+
+
+def test_what_python_remembers_of_a_folder_that_is_not_there(project):
+    """Nothing of ours."""
+
+    def run():
+        sys.path.insert(0, str(project / "lib"))
+        watch_lookups(lambda _: True, lambda *_: None)
+        importlib.util.find_spec("this_is_nowhere")
+        return sys.path_importer_cache[str(project / "lib")]
+
+    assert in_fork(run) is None
+
+
+def test_nothing_is_announced_when_it_has_ended(project):
+    """The import system is what it was."""
+
+    def run():
+        sys.path[:0] = [str(project), str(project / "lib")]
+        before = FileFinder.find_spec, PathFinder._path_importer_cache.__func__
+        announced = []
+        end = watch_lookups(lambda _: True, lambda *found: announced.append(found))
+        end()
+        importlib.util.find_spec("this_is_nowhere")
+        return (FileFinder.find_spec, PathFinder._path_importer_cache.__func__) == before, announced
+
+    assert in_fork(run) == (True, [])
 
 
 def test_a_module_that_cannot_be_found_is_announced_where_it_was_looked_for(project):

@@ -10,13 +10,18 @@ import marshal
 import os
 import sys
 import threading
+import time
+import traceback
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 
 import pytest
 
+from firehot_server.worker import emptied
 from firehot_server.worker.reads import BytecodeCache, watch_source_reads
+from firehot_server.worker.running import RunningModules
 from tests.support.processes import forked, in_fork
+from tests.support.waiting import SECONDS
 
 WHOLE_SECOND = 1_700_000_000
 NO_CODE = marshal.dumps("a text")
@@ -32,7 +37,9 @@ class Importer:
         sys.dont_write_bytecode = not writes
         sys.path.insert(0, self.project)
         sys.addaudithook(self._audit)
-        watch_source_reads(self._is_first_party, self._announce, BytecodeCache(str(cache_dir) if cache_dir else ""))
+        self.running = RunningModules(lambda: None)
+        cache = BytecodeCache(str(cache_dir) if cache_dir else "")
+        watch_source_reads(self._is_first_party, self._announce, cache, self.running)
 
     def _is_first_party(self, path):
         return path.startswith(self.project + "/")
@@ -81,6 +88,43 @@ def save(project, source, name="module.py", mtime=WHOLE_SECOND):
 # ---------------------------------------------------------------- announcements
 
 
+def test_a_module_that_is_being_saved_is_read_when_it_is_complete(project, cache):
+    """Emptied just now, it is what comes next that is announced, and runs."""
+    path = project / "module.py"
+
+    def run():
+        importer = Importer(project, cache)
+        emptied._PATIENCE_SECONDS = SECONDS
+        emptied.sleep = lambda _: path.write_text("VALUE = 1\n")
+        path.touch()
+        return importlib.import_module("module").VALUE, importer.reads
+
+    value, reads = in_fork(run)
+
+    assert value == 1
+    assert reads == [("module", str(path), importlib.util.source_hash(b"VALUE = 1\n"))]
+
+
+@pytest.mark.parametrize("seconds", [-10, 10])
+def test_a_module_that_is_meant_to_be_empty_is_not_waited_for(project, cache, seconds):
+    """It was emptied some time ago; or its time says nothing, since it is yet to come."""
+    save(project, "", mtime=time.time() + seconds)
+
+    def run():
+        Importer(project, cache)
+        emptied.sleep = lambda _: pytest.fail("it was waited for")
+        return importlib.import_module("module").__name__
+
+    assert in_fork(run) == "module"
+
+
+def test_a_module_that_stays_empty_is_empty(project, cache):
+    """After a moment."""
+    (project / "module.py").touch()
+
+    assert load(project, cache, attribute="__name__")[0] == "module"
+
+
 def test_a_module_is_announced_with_its_name_path_and_digest(project, cache):
     """The digest is that of `importlib.util.source_hash`, with which the supervisor compares."""
     path = save(project, "VALUE = 1\n")
@@ -110,6 +154,58 @@ def test_packages_and_their_modules_are_announced_in_the_order_of_reading(projec
     save(project, "import package.inner\nVALUE = 1\n")
     _, reads, _ = load(project, cache, "package.inner")
     assert [module for module, _, _ in reads] == ["package", "package.inner", "module"]
+
+
+@pytest.mark.parametrize("source", ["VALUE = is_running()\n", "def f():\n    return is_running()\nVALUE = f()\n"])
+def test_a_module_that_runs_is_known_to(project, cache, source):
+    """For as long as it does, also where it fails."""
+    save(project, f"from builtins import is_running\n{source}")
+    save(project, "1 / 0\n", "broken.py")
+
+    def run():
+        import builtins
+
+        importer = Importer(project, cache)
+        builtins.is_running = lambda: importer.running.is_here
+        value = importlib.import_module("module").VALUE
+        with pytest.raises(ZeroDivisionError):
+            importlib.import_module("broken")
+        return value, importer.running.is_here
+
+    assert in_fork(run) == (True, False)
+
+
+def test_a_module_that_others_have_installed_is_not_known_to_run(project, cache, tmp_path):
+    """What it reads is its own affair."""
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed/library.py").write_text("from builtins import is_running\nVALUE = is_running()\n")
+
+    def run():
+        import builtins
+
+        importer = Importer(project, cache)
+        sys.path.insert(0, str(tmp_path / "installed"))
+        builtins.is_running = lambda: importer.running.is_here
+        return importlib.import_module("library").VALUE
+
+    assert in_fork(run) is False
+
+
+@pytest.mark.parametrize("source", ["VALUE = = 1\n", "1 / 0\n", "def f():\n    1 / 0\nf()\n", "import nothing\n", "\0"])
+def test_the_traceback_of_a_failed_import_is_what_it_would_be(project, cache, source):
+    """A program may keep it, or show it: no frame of ours is in it, and none of the import system that Python hides."""
+    save(project, source)
+
+    def told(prepare):
+        prepare()
+        sys.path.insert(0, str(project))
+        try:
+            import module  # noqa: F401
+        except Exception as error:
+            return [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+
+    expected = in_fork(lambda: told(lambda: None))
+    assert in_fork(lambda: told(lambda: Importer(project, cache))) == expected
 
 
 def test_a_file_that_cannot_be_compiled_is_announced(project, cache):

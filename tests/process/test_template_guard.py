@@ -150,6 +150,25 @@ def test_a_dependency_that_would_do_without_project_code_is_skipped(secret, temp
     assert skipped["outer"].lasting
 
 
+def test_a_refusal_that_cannot_be_raised_is_not_printed(secret, capfd):
+    """As native code would; what else it cannot raise is."""
+    secret.install(
+        "tolerant.py",
+        "class Quiet:\n"
+        "    def __del__(self):\n"
+        "        import secret\n"
+        "class Loud:\n"
+        "    def __del__(self):\n"
+        "        1 / 0\n"
+        "Quiet(), Loud()\n",
+    )
+    with running(secret) as template:
+        assert "secret" in template.skipped("tolerant")["tolerant"].reason
+    printed = capfd.readouterr().err
+    assert "ZeroDivisionError" in printed
+    assert "FirstPartyImport" not in printed
+
+
 def test_a_finder_in_front_of_the_guard_does_not_help(secret, template):
     """Import hooks put themselves first; what they find is looked at all the same."""
     secret.install(

@@ -3,12 +3,15 @@
 import importlib.util
 import os
 import signal
+from importlib.machinery import FileFinder
 from pathlib import Path
 
 import pytest
 
 from firehot_server.errors import ChannelClosed
 from firehot_server.messages import Preload, Preloaded, Preloading
+from firehot_server.template.preload import preload
+from tests.support import processes
 from tests.support.templates import running
 
 PRELUDE = "import _thread, asyncio, ctypes, os, signal, socket, subprocess, sys, threading, time\n"
@@ -47,6 +50,52 @@ def test_nothing_to_preload_is_answered(template):
     first = template.preload()
     assert first.skipped == ()
     assert template.preload() == first
+
+
+def places(world, preloaded):
+    """Where in the project it looked in vain."""
+    within = [read for read in preloaded.looked if os.path.dirname(read.path) == str(world.project)]
+    return {os.path.basename(read.path): read.digest for read in within}
+
+
+def test_places_of_the_project_in_which_modules_were_looked_for(world, template):
+    """Had there been one, it would have been found first: also one that is nowhere."""
+    world.install("library.py", "try:\n    import local_settings\nexcept ImportError:\n    pass\nimport kit.part")
+    world.install("kit/__init__.py")
+    world.install("kit/part.py")
+    world.write("kit/readme.txt")
+    found = places(world, template.preload("library"))
+    assert found == {"library": b"", "local_settings": b"", "kit": b"/"}
+    assert template.preload().looked == ()
+
+
+def test_places_in_which_modules_were_looked_for_by_a_copy(world, template):
+    """It tells of its own."""
+    world.install("library.py")
+    world.install("more.py")
+    template.preload("library")
+    copy = template.extend("more")
+    assert places(world, copy.hear(Preloaded)) == {"more": b""}
+
+
+def test_the_import_system_is_what_it_was_when_all_is_preloaded():
+    """Its copies are to find modules as fast as ever."""
+
+    def run():
+        before = FileFinder.find_spec
+        preload(("wave",), lambda _: None, lambda _: False)
+        return FileFinder.find_spec is before
+
+    assert processes.in_fork(run) is True
+
+
+def test_what_is_found_in_the_project_is_no_reason_for_another_template(world, template):
+    """The module that wanted it is left to the worker."""
+    world.write("local_settings.py")
+    world.install("library.py", "import local_settings")
+    preloaded = template.preload("library")
+    assert [skipped.module for skipped in preloaded.skipped] == ["library"]
+    assert places(world, preloaded) == {"library": b""}
 
 
 def test_a_dotted_name_imports_its_parents(world, template):

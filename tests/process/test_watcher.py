@@ -12,7 +12,7 @@ from firehot_server.messages import Read
 from firehot_server.supervisor import watcher as watcher_module
 from firehot_server.supervisor.ledger import Ledger
 from firehot_server.supervisor.rules import ReloadRules
-from firehot_server.supervisor.watcher import Degraded, Touched, Watcher, Watching, polling_is_forced
+from firehot_server.supervisor.watcher import Degraded, Polled, Touched, Watcher, Watching, forced_polling, poll_delay
 from tests.support.processes import open_descriptors
 from tests.support.waiting import ticks, until
 
@@ -20,10 +20,10 @@ from tests.support.waiting import ticks, until
 class Recorder:
     """A watcher, and everything that it has told."""
 
-    def __init__(self):
+    def __init__(self, **options):
         self.awake = threading.Event()
         self.notices = []
-        self.watcher = Watcher(self.awake.set)
+        self.watcher = Watcher(self.awake.set, **options)
 
     def take(self):
         self.awake.clear()
@@ -92,7 +92,7 @@ def recorder_either_way(either_way):
 
 
 def old_file(path, text="1"):
-    """A file that was saved long ago: polling compares whole seconds."""
+    """A file that was saved long ago, to the second."""
     path.write_text(text)
     os.utime(path, (1_700_000_000, 1_700_000_000))
     return path
@@ -128,11 +128,12 @@ def test_a_save_is_told(recorder_either_way, folder):
     recorder.wait_touched(path)
 
 
-def test_a_save_within_the_same_second_is_told(recorder, folder):
-    """The modification time in whole seconds is that of the save before, or was restored. (Polling cannot see that.)"""
+def test_a_save_within_the_same_second_is_told(recorder_either_way, folder):
+    """The size, and the modification time in whole seconds, are those of the save before, or were restored."""
+    recorder = recorder_either_way
     path = old_file(folder / "file.py")
     recorder.watch(folder)
-    old_file(path, "22")
+    old_file(path, "2")
     recorder.wait_touched(path)
 
 
@@ -147,8 +148,9 @@ def test_an_atomic_save_is_told(recorder_either_way, folder):
     recorder.wait_touched(path)
 
 
-def test_an_atomic_save_from_another_folder_is_told(recorder, folder, tmp_path):
+def test_an_atomic_save_from_another_folder_is_told(recorder_either_way, folder, tmp_path):
     """The draft was written where nobody watches."""
+    recorder = recorder_either_way
     path = folder / "file.py"
     path.write_text("1")
     recorder.watch(folder)
@@ -478,8 +480,8 @@ def test_a_save_just_before_the_folders_change_reaches_the_ledger(recorder, monk
 @pytest.mark.parametrize(
     ("setting", "forced"),
     [
-        (None, False),
-        ("", False),
+        (None, None),
+        ("", None),
         ("false", False),
         ("FALSE", False),
         ("disable", False),
@@ -492,7 +494,119 @@ def test_a_save_just_before_the_folders_change_reaches_the_ledger(recorder, monk
 )
 def test_what_forces_polling(setting, forced):
     """As watchfiles documents it."""
-    assert polling_is_forced(setting) is forced
+    assert forced_polling(setting) is forced
+
+
+@pytest.mark.parametrize(
+    ("setting", "seconds"), [(None, 0.1), ("", 0.1), ("soon", 0.1), ("-1", 0.1), ("300", 0.3), ("1500", 1.5)]
+)
+def test_how_often_is_polled(setting, seconds):
+    """As watchfiles documents it, but for the default."""
+    assert poll_delay(setting) == seconds
+
+
+MOUNTS = """
+20 1 8:1 / / rw - ext4 /dev/sda1 rw
+21 20 0:40 / FOLDER rw - KIND host rw
+"""
+
+
+@pytest.fixture
+def recorder_on(tmp_path, folder, monkeypatch):
+    """A watcher for which `folder` lies on a mount of this type, and that gets no event of what is saved there."""
+    recorders = []
+
+    def make(kind, setting="", events=False):
+        monkeypatch.setenv("WATCHFILES_FORCE_POLLING", setting)
+        if not events:
+            monkeypatch.setattr(
+                watcher_module,
+                "RustNotify",
+                lambda folders, *options: RustNotify([f for f in folders if f != str(folder)], *options),
+            )
+        mountinfo = tmp_path / "mountinfo"
+        mountinfo.write_text(MOUNTS.replace("FOLDER", str(folder)).replace("KIND", kind))
+        recorders.append(Recorder(mountinfo=str(mountinfo)))
+        return recorders[-1]
+
+    yield make
+    for recorder in recorders:
+        recorder.watcher.close()
+    until(lambda: not watcher_threads(), "the watcher's threads to end")
+
+
+@pytest.mark.parametrize("kind", ["9p", "virtiofs", "fuse.grpcfuse", "nfs4", "cifs"])
+def test_a_mount_without_events_is_polled(recorder_on, folder, tmp_path, kind):
+    """One line says so and names it, however often the folders change; folders elsewhere are not polled."""
+    recorder = recorder_on(kind)
+    (tmp_path / "elsewhere").mkdir()
+    recorder.watch(folder)
+    recorder.watch(folder, tmp_path / "elsewhere")
+    (folder / "file.py").write_text("1")
+    recorder.wait_touched(folder / "file.py")
+    (polled,) = recorder.of(Polled)
+    assert f" {folder}:" in polled.text
+    assert f" {kind}." in polled.text
+    assert list(recorder.watcher._polling._listings) == [str(folder)]
+
+
+def test_a_mount_without_events_is_polled_by_any_name(recorder_on, folder, tmp_path):
+    """By way of a link that lies elsewhere."""
+    recorder = recorder_on("9p")
+    (tmp_path / "link").symlink_to(folder)
+    recorder.watch(tmp_path / "link")
+    assert len(recorder.of(Polled)) == 1
+
+
+def test_what_events_there_are_count_on_such_a_mount(recorder_on, folder):
+    """Some machines do pass them on: then nobody waits for the next look."""
+    recorder = recorder_on("virtiofs", events=True)
+    recorder.watcher._delay = 1000
+    recorder.watch(folder)
+    (folder / "file.py").write_text("1")
+    recorder.wait_touched(folder / "file.py")
+
+
+@pytest.mark.parametrize(("kind", "setting"), [("ext4", ""), ("overlay", ""), ("9p", "false")])
+def test_nothing_is_polled_without_need(recorder_on, folder, kind, setting):
+    """On a local file system, or where the user forbids it; not a word is said."""
+    recorder = recorder_on(kind, setting, events=True)
+    recorder.watch(folder)
+    (folder / "file.py").write_text("1")
+    recorder.wait_touched(folder / "file.py")
+    assert not recorder.of(Polled)
+    assert not recorder.watcher._polling._listings
+
+
+def test_polling_that_is_asked_for_is_said_once(recorder_on, folder):
+    """On whatever mount: it is slower than events, so it should be no mystery."""
+    recorder = recorder_on("ext4", "1")
+    recorder.watch(folder)
+    recorder.watch(folder)
+    (polled,) = recorder.of(Polled)
+    assert "WATCHFILES_FORCE_POLLING" in polled.text
+
+
+def test_without_mountinfo_events_are_relied_on(folder):
+    """On a system that has no such file."""
+    recorder = Recorder(mountinfo=str(folder / "nosuch"))
+    recorder.watch(folder)
+    (folder / "file.py").write_text("1")
+    recorder.wait_touched(folder / "file.py")
+    assert not recorder.of(Polled)
+    recorder.watcher.close()
+    until(lambda: not watcher_threads(), "the watcher's threads to end")
+
+
+def test_polling_loses_nothing_when_folders_change(recorder_on, folder, tmp_path):
+    """A save between the last look of the former watch and the new one: the new one tells of it."""
+    recorder = recorder_on("9p")
+    recorder.watcher._delay = 1000
+    recorder.watch(folder)
+    recorder.watcher._delay = 0.1
+    (folder / "file.py").write_text("1")
+    recorder.watch(folder, tmp_path)
+    recorder.wait_touched(folder / "file.py")
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), WatchfilesRustInternalError("EMFILE")])

@@ -160,12 +160,21 @@ def run_python(*arguments, **options):
 
 
 def sockets(pid):
-    """The inodes of a process's sockets."""
-    try:
-        links = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-    except OSError:
-        return set()
-    return {link for link in links if link.startswith("socket:")}
+    """A process's sockets, as /proc names them: `socket:[inode]`."""
+    found = set()
+    for number in _listing(f"/proc/{pid}/fd"):
+        try:
+            found.add(os.readlink(f"/proc/{pid}/fd/{number}"))
+        except OSError:
+            pass  # it was closed just now
+    return {link for link in found if link.startswith("socket:")}
+
+
+def listening_sockets(port):
+    """Those that listen on this port, as `sockets` names them."""
+    lines = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    listening = [fields for fields in lines if fields[3] == "0A" and fields[1].endswith(f":{port:04X}")]
+    return {f"socket:[{fields[9]}]" for fields in listening}
 
 
 def private_kilobytes(pid):

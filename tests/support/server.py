@@ -1,9 +1,11 @@
 """Runs the real command on a project in a temporary folder, and talks to it."""
 
+import contextlib
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,9 @@ import httpx
 
 from tests.support import processes
 from tests.support.waiting import until
+
+# By default each client reads those of the whole world, which takes longer than the request.
+NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 ASGI = """
 from starlette.applications import Starlette
@@ -53,7 +58,9 @@ class Project:
 class Server:
     """The running command. Its output goes to `log_path`, which pytest keeps with the temporary folder."""
 
-    def __init__(self, project, *arguments, app="app:app", environment=None, module=None, wait=True, listen=True):
+    def __init__(
+        self, project, *arguments, app="app:app", environment=None, module=None, before=(), wait=True, listen=True
+    ):
         self.project = project
         self.log_path = project.folder.parent / "server.log"
         self.port = free_port() if listen else None
@@ -61,10 +68,11 @@ class Server:
         (project.folder / "port.txt").write_text(str(self.port))
         if module:
             address = []
+            module = [part.replace("{port}", str(self.port)) for part in module]
         command = module or [sys.executable, "-m", "firehot_server", app, "--reload", *address]
         self._log = self.log_path.open("w")
         self.process = subprocess.Popen(
-            [*command, *arguments],
+            [*before, *command, *arguments],
             cwd=project.folder,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -93,7 +101,7 @@ class Server:
 
     def get(self, path="/", **options):
         """One request over a fresh connection."""
-        return httpx.get(f"{self.url}{path}", timeout=30, **options)
+        return httpx.get(f"{self.url}{path}", timeout=30, **{"verify": NO_CERTIFICATES, **options})
 
     def text(self, path="/"):
         """The body of a successful answer."""
@@ -109,8 +117,14 @@ class Server:
             found = list(re.finditer(pattern, self.log))
             return found[-1] if len(found) >= count else None
 
-        try:
+        with self.log_shown():
             return until(find, f"{pattern!r} in the log")
+
+    @contextlib.contextmanager
+    def log_shown(self):
+        """With what fails."""
+        try:
+            yield
         except AssertionError as error:
             raise AssertionError(f"{error}\n--- log:\n{self.log}") from None
 
@@ -120,12 +134,12 @@ class Server:
 
     @property
     def worker_pid(self):
-        """The process that accepts: it has the listening socket in common with the supervisor."""
-        shared = processes.sockets(self.pid)
-        return until(
-            lambda: next((p for p in processes.descendants(self.pid) if processes.sockets(p) & shared), None),
-            "a worker that accepts",
-        )
+        """The process below the supervisor that has its listening socket, too."""
+        return until(lambda: next(filter(self.listens, processes.descendants(self.pid)), None), "a worker that accepts")
+
+    def listens(self, pid):
+        """Whether a process has the socket that listens on this server's port."""
+        return bool(processes.listening_sockets(self.port) & processes.sockets(pid))
 
     @property
     def template_pid(self):

@@ -13,6 +13,7 @@ from firehot_server.channel import Channel
 from firehot_server.errors import ChannelClosed
 from firehot_server.messages import (
     Begin,
+    Begun,
     Configure,
     Exited,
     Extend,
@@ -81,8 +82,10 @@ class Worker:
         self.channel.send(Begin(generation, pauses=pauses))
 
     def hear(self):
-        """Its next message."""
-        return self.channel.receive(SECONDS)
+        """Its next message, but for the one that it has begun."""
+        while isinstance(message := self.channel.receive(SECONDS), Begun):
+            pass
+        return message
 
     def read_on(self):
         """What it reads, and the first message that is about something else."""
@@ -92,8 +95,8 @@ class Worker:
         return reads, message
 
     def hear_all(self):
-        """Every message up to the end of its channel."""
-        return _hear_all(self.channel)
+        """Every message up to the end of its channel, but for the one that it has begun."""
+        return [message for message in _hear_all(self.channel) if not isinstance(message, Begun)]
 
     def fork(self):
         """Where this waits as a checkpoint: fork a copy that goes on when it is told to."""

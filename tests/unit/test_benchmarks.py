@@ -10,6 +10,7 @@ from benchmarks import apps, catalogue, check, environments, probe, projects, re
 from benchmarks.__main__ import _parser
 from benchmarks.check import Demand
 from benchmarks.probe import Attempt, Outcome, Verdict
+from tests.support.proc import listens, process
 
 SAVED = 10.0
 
@@ -284,27 +285,9 @@ def test_the_table_shows_the_memory_and_the_number_of_what_waits():
     assert [cells(line)[10] for line in (lines[0], *lines[2:])] == ["waiting MB", "83.2 (12)", "-"]
 
 
-def process(proc, pid, children=(), private=None, socket=None):
-    """A process in a made-up /proc."""
-    task = proc / str(pid) / "task" / str(pid)
-    task.mkdir(parents=True)
-    (task / "children").write_text("".join(f"{child} " for child in children))
-    (proc / str(pid) / "fd").mkdir()
-    if socket is not None:
-        (proc / str(pid) / "fd" / "7").symlink_to(f"socket:[{socket}]")
-    if private is not None:
-        lines = ["Pss: 999 kB", *(f"Private_{kind}: {size} kB" for kind, size in private.items())]
-        (proc / str(pid) / "smaps_rollup").write_text("\n".join(lines))
-
-
 def test_what_waits_is_all_below_a_server_that_does_not_listen(tmp_path):
     """Grandchildren too; neither the server itself, nor the worker, nor what has just ended."""
-    (tmp_path / "net").mkdir()
-    (tmp_path / "net" / "tcp").write_text(
-        "  sl  local_address rem_address st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode\n"
-        "   0: 0100007F:1F90 00000000:0000 0A 0:0 00:0 0 1000 0 4242 1 0 100 0 0 10 0\n"
-        "   1: 0100007F:1F90 0100007F:ABCD 01 0:0 00:0 0 1000 0 4343 1 0 100 0 0 10 0\n"
-    )
+    listens(tmp_path, 8080, socket=4242, accepted=4343)
     process(tmp_path, 1, children=[2], private={"Dirty": 9999}, socket=4242)
     process(tmp_path, 2, children=[3, 4, 5], private={"Clean": 512, "Dirty": 512})
     process(tmp_path, 3, private={"Clean": 0, "Dirty": 2048}, socket=4343)
@@ -453,5 +436,30 @@ def test_every_server_is_told_the_target_and_the_port():
     """A forgotten placeholder would start it on the default port."""
     for server in servers.SERVERS.values():
         command = " ".join(server.command)
-        assert "{target}" in command
-        assert "{port}" in command
+        assert not command or ("{target}" in command and "{port}" in command)
+    for app in catalogue.APPS.values():
+        assert all("{port}" in command for command in app.served_by.values())
+        assert app.served_by.keys() <= servers.SERVERS.keys()
+
+
+@pytest.mark.parametrize(
+    ("app", "expected"),
+    [
+        ("small", {"firehot": "firehot-uvicorn", "uvicorn": "uvicorn", "runserver": None}),
+        ("django", {"firehot": "python", "uvicorn": None, "runserver": "python"}),
+        ("flask", {"firehot": "flask", "uvicorn": None, "flask": "flask"}),
+    ],
+)
+def test_an_app_is_served_by_its_framework_s_command_or_by_all(app, expected):
+    """Ours serves both kinds."""
+    commands = {name: servers.SERVERS[name].command_for(catalogue.APPS[app]) for name in expected}
+
+    assert {name: command[0] if command else None for name, command in commands.items()} == expected
+
+
+def test_a_framework_s_own_server_is_what_the_table_compares_with():
+    """Where it was measured."""
+    table = report.reload_table([reload_row("firehot", 20.0), reload_row("runserver", 600.0)]).splitlines()
+
+    assert cells(table[0])[-2:] == ["waiting MB", "x runserver"]
+    assert cells(table[2])[-1] == "30.0"

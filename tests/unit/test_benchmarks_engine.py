@@ -65,6 +65,9 @@ def measure(tmp_path):
             edits=1,
             starts=1,
             rounds=1,
+            reloads=1,
+            faults=1,
+            seed=1,
             results=tmp_path / "results",
             scratch=tmp_path / "scratch",
         )

@@ -58,3 +58,20 @@ def test_the_cache_folder_is_the_users(monkeypatch, tmp_path):
 
     assert cache_folder() == tmp_path / "firehot"
     assert not Path(tmp_path / "firehot").exists()
+
+
+@pytest.mark.parametrize("answer", ["~/.cache/firehot", RuntimeError("could not determine the home directory")])
+def test_a_user_without_a_home_has_no_cache(monkeypatch, tmp_path, answer):
+    """Nothing can be kept, least of all in the project."""
+
+    def user_cache_dir(name, appauthor):
+        if isinstance(answer, str):
+            return answer
+        raise answer
+
+    monkeypatch.setattr("platformdirs.user_cache_dir", user_cache_dir)
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(OSError, match="Not a directory"):
+        (cache_folder() / "bytecode").mkdir(parents=True)
+    assert list(tmp_path.iterdir()) == []

@@ -282,7 +282,7 @@ def compare(python, target, source):
 
 
 @given(module())
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=100, derandomize=True, deadline=None)
 def test_what_runs_is_found(python, generated):
     """At every site that ran: what `scan` says of it is what Python looked for, no less and no more."""
     compare(python, *generated)

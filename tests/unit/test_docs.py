@@ -7,9 +7,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from firehot_django.management.commands.runserver import Command
+from firehot_flask.command import command as flask_command
+from flask.cli import cli as flask_cli
 
 import firehot_server
-from firehot_server import Environment, cli
+from firehot_server import Environment, Service, cli
 
 ROOT = Path(__file__).parents[2]
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]}
@@ -17,6 +20,13 @@ PAGES["sample_app/README.md"] = (ROOT / "sample_app" / "README.md").read_text()
 SOURCE = "\n".join(path.read_text() for path in (ROOT / "firehot_server").glob("**/*.py"))
 
 OPTIONS = {option for parameter in cli.command.params for option in parameter.opts}
+FLASK_OPTIONS = {
+    option
+    for command in (flask_cli, flask_command)
+    for parameter in command.params
+    for option in (*parameter.opts, *parameter.secondary_opts)
+}
+DJANGO_OPTIONS = set(Command().create_parser("manage.py", "runserver")._option_string_actions)
 TARGETS = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 ENTRY_POINTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 A_READER_S_OWN = ("shop.",)
@@ -34,7 +44,7 @@ def commands(text):
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     lines = re.findall(r"^\$ (.+)$", "\n".join(fences), re.MULTILINE)
     lines += re.findall(r"^    (\S.*)$", prose, re.MULTILINE)
-    lines += re.findall(r"`((?:make|pip|python|firehot-uvicorn) [^`]+)`", prose)
+    lines += re.findall(r"`((?:make|pip|python|docker|flask|firehot-uvicorn) [^`]+)`", prose)
     return [shlex.split(line, comments=True) for line in lines]
 
 
@@ -48,21 +58,27 @@ def missing_for(command):
             return []
         case ["python", "-m", module, *_]:
             return [] if is_module(module) else [module]
+        case ["python", "manage.py", "runserver", *arguments]:
+            return unknown_options(arguments, DJANGO_OPTIONS)
+        case ["flask", *arguments] if {"run", "firehot"} & {*arguments}:
+            return unknown_options(arguments, FLASK_OPTIONS)
         case ["pip", "install", *arguments]:
             return [name for name in arguments if not name.startswith("-") and not (ROOT / name).exists()]
+        case ["docker", "compose", *arguments]:
+            return missing_paths("-f", arguments)
         case [command, *arguments] if command in ENTRY_POINTS:
-            return [*unknown_options(arguments), *missing_folders(arguments)]
+            return [*unknown_options(arguments), *missing_paths("--reload-dir", arguments)]
     return words
 
 
-def unknown_options(arguments):
+def unknown_options(arguments, known=OPTIONS):
     names = [argument.partition("=")[0] for argument in arguments]
-    return [name for name in names if name.startswith("-") and name not in OPTIONS]
+    return [name for name in names if name.startswith("-") and name not in known]
 
 
-def missing_folders(arguments):
+def missing_paths(option, arguments):
     pairs = itertools.pairwise(arguments)
-    return [value for name, value in pairs if name == "--reload-dir" and not (ROOT / value).exists()]
+    return [value for name, value in pairs if name == option and not (ROOT / value).exists()]
 
 
 def is_module(name):
@@ -102,6 +118,10 @@ def test_commands_are_found():
         "python -m firehot_server.nosuch",
         "pip install -r nosuch.txt",
         "firehot-nosuch",
+        "docker compose -f nosuch.yaml up",
+        "python manage.py runserver --no-such-option",
+        "flask run --no-such-option",
+        "flask --app app nosuch",
     ],
 )
 def test_what_does_not_exist_is_noticed(line):
@@ -115,8 +135,11 @@ def test_what_does_not_exist_is_noticed(line):
 
 @every_page
 def test_options_exist(page):
-    """`--...`: of the command."""
-    assert set(re.findall(r"`(--[a-z-]+)", PAGES[page])) <= OPTIONS
+    """`--...`: of the command, or of a framework's that the page is about."""
+    known = set(OPTIONS)
+    known |= DJANGO_OPTIONS if "runserver" in PAGES[page] else set()
+    known |= FLASK_OPTIONS if "flask run" in PAGES[page] else set()
+    assert set(re.findall(r"`(--[a-z0-9-]+)", PAGES[page])) <= known
 
 
 @every_page
@@ -152,8 +175,15 @@ def headings(text):
 def test_all_of_the_engine_is_described():
     """Its public names, the methods, and what they take."""
     page = PAGES["docs/engine.md"]
-    theirs = ("run", "FirehotReload")  # of the server
+    theirs = ("run", "FirehotReload", "Service", "serve", "generation", "NoFork")  # of the server, and of integrations
     methods = [name for name in vars(Environment) if not name.startswith("_")]
     parameters = ["ignored_modules", "timeout", "process_uuid", "process_name", "pid", "status", "type_name", "message"]
     names = [name for name in firehot_server.__all__ if name not in theirs] + methods + parameters
     assert not [name for name in names if not re.search(rf"\b{name}\b", page)]
+
+
+def test_all_of_the_seam_is_described():
+    """What an integration uses, and all that a service may say."""
+    page = PAGES["docs/integrations.md"]
+    names = ["Service", "serve", "generation", "NoFork", *Service.__dataclass_fields__]
+    assert not [name for name in names if not re.search(rf"`(firehot_server\.)?{name}(\(\))?`", page)]

@@ -8,10 +8,16 @@ from pathlib import Path
 
 import pytest
 
+import firehot_server
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "firehot_server"
 PROCESSES = ("supervisor", "template", "worker")
-SHARED = ("messages", "channel", "lifeline", "errors", "ties", "waiting", "audit", "fingerprint", "output", "location")
+SHARED = (
+    *("messages", "channel", "lifeline", "errors", "ties", "waiting", "audit", "fingerprint", "output", "location"),
+    "lookups",
+    "notices",
+)
 FRAMEWORKS = ("django", "flask", "starlette", "fastapi", "integrations", "firehot_django", "firehot_flask")
 
 
@@ -159,6 +165,19 @@ def test_a_template_and_its_copies_wait_without_a_server():
 def test_the_engine_knows_no_framework():
     """Integrations import the engine, never the other way."""
     assert offending(IMPORTS, *FRAMEWORKS) == []
+
+
+def test_integrations_use_the_public_api():
+    """What an integration needs, others need as well: it is exported."""
+    public = set(firehot_server.__all__)
+    imported = [
+        found
+        for path in sorted((ROOT / "integrations").rglob("*.py"))
+        for found in imports_of(path.read_text(), module_name(path, ROOT / "integrations"))
+        if is_within(found.imported, "firehot_server")
+    ]
+
+    assert [str(i) for i in imported if i.imported.partition(".")[2] not in {"", *public}] == []
 
 
 def test_the_library_needs_no_server():

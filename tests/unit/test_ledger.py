@@ -6,7 +6,8 @@ import os
 import pytest
 from uvicorn import Config
 
-from firehot_server.fingerprint import data_digest_of, digest_of, listing_of, lookup_digest_of
+from firehot_server.config import Settings
+from firehot_server.fingerprint import data_digest_of, digest_of, listing_of, look_of, lookup_digest_of
 from firehot_server.messages import Read
 from firehot_server.supervisor.edits import Edit
 from firehot_server.supervisor.ledger import Ledger
@@ -17,9 +18,10 @@ from firehot_server.supervisor.rules import ReloadRules
 class Project:
     """A folder of files, and a ledger of what was read of them."""
 
-    def __init__(self, root, **options):
+    def __init__(self, root, settings=None, **options):
         self.root = root
-        self.ledger = Ledger(ReloadRules(Config("app:app", reload=True, log_config=None, **options)), [str(root)])
+        config = Config("app:app", reload=True, log_config=None, **options)
+        self.ledger = Ledger(ReloadRules(config, settings), [str(root)])
         self.ledger.begin(1)
         self.watch()
 
@@ -32,21 +34,26 @@ class Project:
         path.write_text(text)
         return str(path)
 
+    def hear(self, worker, read):
+        """A worker says what it has read."""
+        self.ledger.read(worker, read)
+        return self.ledger.judge_suspects()
+
     def read(self, name, worker=1):
         """A worker reads a file as it is now."""
-        return self.ledger.read(worker, Read("module", self.path(name), digest_of(self.path(name))))
+        return self.hear(worker, Read("module", self.path(name), digest_of(self.path(name))))
 
     def read_data(self, name, worker=1):
         """A worker reads a file that is no module, while it imports the app."""
-        return self.ledger.read(worker, Read("data", self.path(name), data_digest_of(self.path(name))))
+        return self.hear(worker, Read("data", self.path(name), data_digest_of(self.path(name))))
 
     def look(self, name, worker=1):
         """A worker's import looks for a module in a folder: `routes/users` for `users` in `routes`."""
-        return self.ledger.read(worker, Read("lookup", self.path(name), lookup_digest_of(self.path(name))))
+        return self.hear(worker, Read("lookup", self.path(name), lookup_digest_of(self.path(name))))
 
     def list(self, name="", worker=1):
         """A worker lists a folder while it imports the app."""
-        return self.ledger.read(worker, Read("listing", self.path(name), listing_of(self.path(name))))
+        return self.hear(worker, Read("listing", self.path(name), listing_of(self.path(name))))
 
     def touch(self, *names):
         """The watcher has seen something of these."""
@@ -54,7 +61,7 @@ class Project:
 
     def watch(self):
         """The watcher follows what the ledger wants."""
-        return self.ledger.watching(self.ledger.wanted_folders())
+        return self.ledger.watching(self.ledger.places.wanted())
 
     def edit(self, position=None, **names):
         """The expected edit, by names; where it changes something, that is what was read first, unless said."""
@@ -244,7 +251,7 @@ def test_a_file_saved_while_the_worker_was_reading_it(project):
     project.write("app.py", "two")
     assert not project.touch("app.py")
 
-    assert project.ledger.read(1, Read("module", project.path("app.py"), digest)) == project.edit(changed=["app.py"])
+    assert project.hear(1, Read("module", project.path("app.py"), digest)) == project.edit(changed=["app.py"])
 
 
 def test_a_file_touched_and_then_read_as_it_is(project):
@@ -261,7 +268,7 @@ def test_a_touch_counts_for_the_present_worker_only(project):
     project.ledger.begin(2)
     project.write("app.py", "two")
 
-    assert project.ledger.read(2, Read("module", project.path("app.py"), b"something else")) == Edit()
+    assert project.hear(2, Read("module", project.path("app.py"), b"something else")) == Edit()
 
 
 def test_a_file_that_appears_just_before_the_news_that_it_was_looked_for(project):
@@ -270,7 +277,7 @@ def test_a_file_that_appears_just_before_the_news_that_it_was_looked_for(project
     assert not project.touch("helpers.py")
 
     looked = Read("lookup", project.path("helpers"), b"")
-    assert project.ledger.read(1, looked) == project.edit(added=["helpers.py"])
+    assert project.hear(1, looked) == project.edit(added=["helpers.py"])
 
 
 # -- where in the log
@@ -354,7 +361,7 @@ def test_an_older_worker_does_not_move_the_position(four):
 def test_the_name_of_a_module(project):
     """By which it was imported, also when it is not read any more; a file that is no module has none."""
     path = project.path("app.py")
-    project.ledger.read(1, Read("module", path, digest_of(path), "app"))
+    project.hear(1, Read("module", path, digest_of(path), "app"))
     project.ledger.begin(2)
 
     assert project.ledger.module_of(path) == "app"
@@ -553,71 +560,114 @@ def test_a_file_of_the_template_counts_whatever_the_rules_say(root):
     assert project.touch(".env").position == INTERPRETER.position
 
 
-# -- names that the template has taken from elsewhere
+# -- where the template has looked for modules in vain
+
+
+@pytest.fixture
+def looked(project):
+    """The template has these modules from elsewhere, or does without; in the project it would have found them first."""
+
+    def look(*names, digest=b""):
+        reads = [Read("lookup", project.path(name), digest) for name in names]
+        edit = project.ledger.template_looked(reads)
+        project.watch()
+        return edit
+
+    return look
 
 
 @pytest.mark.parametrize("name", ["yaml.py", "yaml/__init__.py", "yaml.so"])
-def test_a_file_that_would_shadow_a_module_of_the_template(project, name):
+def test_a_file_that_would_shadow_a_module_of_the_template(project, looked, name):
     """A cold start would find it first, so the template is no longer right."""
-    project.ledger.template_starts([])
-    project.ledger.template_holds(frozenset({"yaml", "starlette"}))
+    assert not looked("yaml", "starlette")
     project.write(name, "")
 
     assert project.touch(*{name, name.partition("/")[0]}).position == INTERPRETER.position
 
 
-def test_a_file_that_shadows_before_the_folder_is_watched(project):
-    """It is found when the watch begins."""
-    project.ledger.template_starts([])
-    project.ledger.template_holds(frozenset({"yaml"}))
+def test_a_file_that_shadows_before_it_is_known_that_it_was_looked_for(project, looked):
+    """The template did not find it; it came right after that."""
     project.write("yaml.py", "")
-    project.ledger.watching(frozenset())
+    project.touch("yaml.py")
 
-    assert project.watch() == project.edit(added=["yaml.py"], position=INTERPRETER.position)
+    assert looked("json", "yaml") == project.edit(added=["yaml.py"], position=INTERPRETER.position)
 
 
-@pytest.mark.parametrize("name", ["json.txt", "lib/yaml.py", "yaml_tools.py", "sys.py", "zipimport.py"])
-def test_a_file_that_shadows_nothing_of_the_template(project, name):
-    """Another name, another folder, or a module that no folder can shadow."""
-    project.ledger.template_starts([])
-    project.ledger.template_holds(frozenset({"json", "yaml", "sys", "zipimport"}))
+def test_a_package_that_shadows_before_it_is_known_that_it_was_looked_for(project, looked):
+    """The same of a folder."""
+    project.write("yaml/__init__.py", "")
+
+    assert looked("yaml") == project.edit(added=["yaml/__init__.py"], position=INTERPRETER.position)
+
+
+def test_a_folder_that_gave_way_to_a_module_elsewhere(project, looked):
+    """Until it is a package, it still does."""
+    (project.root / "yaml").mkdir()
+    assert not looked("yaml", digest=b"/")
+    project.write("yaml/readme.txt", "")
+    assert not project.touch("yaml")
+    project.write("yaml/__init__.py", "")
+
+    assert project.touch("yaml/__init__.py").position == INTERPRETER.position
+
+
+@pytest.mark.parametrize("name", ["json.txt", "lib/yaml.py", "yaml_tools.py"])
+def test_a_file_that_shadows_nothing_of_the_template(project, looked, name):
+    """Another name, or another folder."""
+    looked("json", "yaml")
     project.write(name, "")
 
     assert not project.touch(name)
 
 
-def test_a_file_that_was_there_when_the_template_was_started(project):
-    """The template has not taken that module from elsewhere, whatever became of the file since."""
+def test_what_the_template_learns_later_can_be_shadowed_as_well(project, looked):
+    """Even by a file that was there when the template was started, and had gone when it looked."""
     project.write("yaml.py", "one")
     project.ledger.template_starts([])
-    project.ledger.template_holds(frozenset({"yaml"}))
-    project.write("yaml.py", "two")
+    looked("json")
+    os.remove(project.path("yaml.py"))
+    project.touch("yaml.py")
+    looked("yaml")
+    project.write("yaml.py", "one")
 
-    assert not project.touch("yaml.py")
+    assert project.touch("yaml.py") == project.edit(added=["yaml.py"], position=INTERPRETER.position)
 
 
-def test_a_shadowing_file_is_the_state_of_the_next_template(project):
+def test_a_shadowing_file_is_the_state_of_the_next_template(project, looked):
     """It is started with the file in place, and finds it as a cold start would."""
-    project.ledger.template_starts([])
-    project.ledger.template_holds(frozenset({"yaml"}))
+    looked("yaml")
     project.write("yaml.py", "")
     assert project.touch("yaml.py")
     project.ledger.template_starts([])
-    project.ledger.template_holds(frozenset({"yaml"} | {"more"}))
+    looked("json")
 
     assert not project.touch("yaml.py")
+
+
+def test_a_shadowing_file_that_the_rules_leave_out(root):
+    """It does not reload; but what comes next begins in a new interpreter, once."""
+    project = Project(root, reload_excludes=["yaml.py"])
+    project.ledger.template_looked([Read("lookup", project.path("yaml"), b"")])
+    project.write("yaml.py", "")
+
+    assert not project.touch("yaml.py")
+    assert project.ledger.doubt == INTERPRETER.position
+    project.ledger.begin(2)
+    assert project.ledger.doubt == INTERPRETER.position
+    project.ledger.template_starts([])
+    assert project.ledger.doubt == NEVER
 
 
 # -- what is watched
 
 
 def test_the_folders_of_what_was_read_are_watched(project):
-    """The roots from the start, others as files in them are read."""
+    """The roots from the start, others as files in them are read; and what they lie in, since they go with it."""
     project.write("lib/deep/util.py", "")
-    assert project.ledger.wanted_folders() == {project.path()}
+    assert project.ledger.places.wanted() == {project.path()}
 
     project.read("lib/deep/util.py")
-    assert project.ledger.wanted_folders() == {project.path(), project.path("lib/deep")}
+    assert project.ledger.places.wanted() == {project.path(), project.path("lib"), project.path("lib/deep")}
 
 
 def test_folders_in_which_modules_may_appear_are_watched(project):
@@ -625,7 +675,7 @@ def test_folders_in_which_modules_may_appear_are_watched(project):
     (project.root / "namespace").mkdir()
     project.look("namespace/plugin")
 
-    assert project.path("namespace") in project.ledger.wanted_folders()
+    assert project.path("namespace") in project.ledger.places.wanted()
 
 
 def test_folders_that_were_listed_are_watched(project):
@@ -633,17 +683,17 @@ def test_folders_that_were_listed_are_watched(project):
     (project.root / "lib/data").mkdir(parents=True)
     project.list("lib/data")
 
-    assert {project.path("lib/data"), project.path("lib")} <= project.ledger.wanted_folders()
+    assert {project.path("lib/data"), project.path("lib")} <= project.ledger.places.wanted()
 
 
 def test_a_folder_that_is_missing_is_awaited_at_its_nearest_parent(project):
     """It may come; then it is watched itself."""
     project.look("plugins/local/one")
-    assert project.ledger.wanted_folders() == {project.path()}
+    assert project.ledger.places.wanted() == {project.path()}
 
     project.write("plugins/local/one.py", "")
     project.touch("plugins")
-    assert project.path("plugins/local") in project.ledger.wanted_folders()
+    assert project.path("plugins/local") in project.ledger.places.wanted()
 
 
 def test_a_folder_that_appears_is_watched_and_its_files_are_new(project):
@@ -662,7 +712,7 @@ def test_a_folder_without_anything_of_the_project_is_not_watched(project, name):
     project.touch(name)
 
     assert not project.watch()
-    assert project.path(name) not in project.ledger.wanted_folders()
+    assert project.path(name) not in project.ledger.places.wanted()
 
 
 def test_a_folder_that_went_and_came_back(project):
@@ -672,14 +722,28 @@ def test_a_folder_that_went_and_came_back(project):
     project.watch()
     os.rename(project.path("routes"), project.path("other"))
     project.touch("routes")
-    assert project.path("routes") not in project.ledger.wanted_folders()
+    assert project.path("routes") not in project.ledger.places.wanted()
     project.watch()
     os.rename(project.path("other"), project.path("routes"))
     project.write("routes/users.py", "two")
     project.touch("routes")
 
-    assert project.path("routes") in project.ledger.wanted_folders()
+    assert project.path("routes") in project.ledger.places.wanted()
     assert project.watch() == project.edit(changed=["routes/users.py"])
+
+
+def test_a_folder_that_lies_in_one_that_went_and_came_back(project):
+    """Its watch went as well, though nothing was told of it."""
+    project.write("shop/deep/views.py", "one")
+    project.read("shop/deep/views.py")
+    project.watch()
+    os.rename(project.path("shop"), project.path("other"))
+    os.rename(project.path("other"), project.path("shop"))
+    assert not project.touch("shop")
+    project.write("shop/deep/views.py", "two")
+
+    assert project.ledger.places.is_watch_broken
+    assert project.watch() == project.edit(changed=["shop/deep/views.py"])
 
 
 @pytest.mark.parametrize("read", [Project.look, Project.list])
@@ -692,6 +756,59 @@ def test_what_came_before_the_watch_began_is_found(project, read):
     edit = project.watch()
     assert edit
     assert edit.position == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "digest_of"),
+    [("look", "cache.json", look_of), ("listing", "", listing_of)],
+    ids=["look", "listing"],
+)
+def test_what_the_app_has_written_after_it_was_read_is_no_edit(project, kind, name, digest_of):
+    """It is suspicious until the worker says so, which it does before it writes."""
+    read = Read(kind, project.path(name).rstrip("/"), digest_of(project.path(name)))
+    project.watch()
+    project.write("cache.json", "")
+    project.ledger.read(1, read)
+    assert project.ledger.has_suspects
+    project.ledger.written(project.path("cache.json"))
+
+    assert not project.ledger.judge_suspects()
+    assert not project.ledger.has_suspects
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "digest_of"),
+    [
+        ("module", "routes/users.py", digest_of),
+        ("data", "routes/users.py", data_digest_of),
+        ("lookup", "routes/users", lookup_digest_of),
+        ("listing", "routes", listing_of),
+    ],
+    ids=["module", "data", "lookup", "listing"],
+)
+def test_what_changed_before_the_watch_began_and_is_told_only_then(project, kind, name, digest_of):
+    """A worker has read it, and was not heard before the news that its folder is watched."""
+    (project.root / "routes").mkdir()
+    read = Read(kind, project.path(name), digest_of(project.path(name)))
+    project.read("routes/__init__.py")
+    project.write("routes/users.py", "")
+    project.watch()
+
+    edit = project.hear(1, read)
+    assert edit.paths == (project.path("routes" if kind == "listing" else "routes/users.py"),)
+    assert edit.position == 1
+
+
+def test_what_changed_before_the_watch_began_does_not_concern_the_next_worker(project):
+    """It began after that."""
+    project.read("routes/__init__.py")
+    project.write("routes/users.py", "one")
+    project.watch()
+    project.ledger.begin(2)
+    read = Read("module", project.path("routes/users.py"), digest_of(project.path("routes/users.py")))
+    project.write("routes/users.py", "two")
+
+    assert not project.hear(2, read)
 
 
 def test_what_changed_before_the_watch_began_is_found(project):
@@ -726,7 +843,7 @@ def test_folders_of_reload_include_are_watched(root):
     (root / "templates/mail").mkdir(parents=True)
     project = Project(root, reload_includes=["*.html"])
 
-    assert project.path("templates/mail") in project.ledger.wanted_folders()
+    assert project.path("templates/mail") in project.ledger.places.wanted()
 
 
 # -- links
@@ -739,7 +856,7 @@ def test_a_file_that_was_read_through_a_link(project, tmp_path):
     real.write_text("one")
     (project.root / "util.py").symlink_to(real)
     project.read("util.py")
-    assert str(tmp_path / "shared") in project.ledger.wanted_folders()
+    assert str(tmp_path / "shared") in project.ledger.places.wanted()
 
     real.write_text("two")
     assert project.ledger.touch([str(real)]) == project.edit(changed=["util.py"])
@@ -768,6 +885,195 @@ def test_a_file_that_was_once_read_through_a_link_and_is_now_read_itself(project
     project.write("real.py", "two")
 
     assert project.touch("real.py") == project.edit(changed=["real.py"])
+
+
+def link(project, name, target):
+    """A link of this name in the project, instead of what there was."""
+    path = project.root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if os.path.lexists(path):
+        path.unlink()
+    path.symlink_to(target)
+
+
+@pytest.mark.parametrize(("name", "read"), [("part.py", Project.read), ("part.txt", Project.read_data)])
+def test_a_file_that_becomes_a_link(project, name, read):
+    """To the same content: no edit. But it changes elsewhere from then on."""
+    project.write(name, "one")
+    read(project, name)
+    os.makedirs(project.path("store"))
+    os.rename(project.path(name), project.path(f"store/{name}"))
+    link(project, name, f"store/{name}")
+    assert not project.touch(name)
+    assert project.path("store") in project.ledger.places.wanted()
+    project.watch()
+    project.write(f"store/{name}", "two")
+
+    assert project.touch(f"store/{name}") == project.edit(changed=[name])
+
+
+def test_a_folder_that_becomes_a_link(project):
+    """The same of all that is in it."""
+    project.write("shop/views.py", "one")
+    project.read("shop/views.py")
+    project.watch()
+    os.makedirs(project.path("store/5"))
+    os.rename(project.path("shop"), project.path("store/5/shop"))
+    link(project, "shop", "store/5/shop")
+    assert not project.touch("shop")
+    assert {project.path(name) for name in ("store", "store/5", "store/5/shop")} <= project.ledger.places.wanted()
+    project.watch()
+    project.write("store/5/shop/views.py", "two")
+
+    assert project.touch("store/5/shop/views.py") == project.edit(changed=["shop/views.py"])
+
+
+@pytest.mark.parametrize("moved", ["store/5/shop", "store/5", "store"])
+def test_the_folder_of_a_link_that_goes(project, moved):
+    """Or one in which it lies."""
+    project.write("store/5/shop/views.py", "one")
+    link(project, "shop", "store/5/shop")
+    project.read("shop/views.py")
+    project.watch()
+    os.rename(project.path(moved), project.path("away"))
+
+    assert os.path.dirname(project.path(moved)) in project.ledger.places.wanted()
+    assert project.touch(moved) == project.edit(removed=["shop/views.py"])
+
+
+def test_a_folder_in_which_a_folder_of_data_lies(project):
+    """It takes it along, link or not; nothing else was read there."""
+    project.write("conf/env/prod/x.yaml", "one")
+    project.read_data("conf/env/prod/x.yaml")
+    os.rename(project.path("conf/env"), project.path("conf/other"))
+
+    assert project.path("conf") in project.ledger.places.wanted()
+    assert project.touch("conf/env") == project.edit(removed=["conf/env/prod/x.yaml"])
+
+
+def test_a_link_that_leads_to_nothing_yet(project):
+    """What it leads to may appear, and with it the file."""
+    link(project, "local.txt", "shared/local.txt")
+    project.read_data("local.txt")
+    assert project.ledger.places.wanted() == {project.path()}
+    project.write("shared/local.txt", "one")
+
+    assert project.touch("shared") == project.edit(added=["local.txt"])
+
+
+def test_a_link_in_a_folder_of_which_something_was_read_before(project):
+    """It did not matter then."""
+    link(project, "local.txt", f"{project.root}/shared/local.txt")
+    project.read("app.py")
+    assert project.ledger.places.wanted() == {project.path()}
+    (project.root / "shared").mkdir()
+    project.read_data("local.txt")
+
+    assert project.path("shared") in project.ledger.places.wanted()
+
+
+@pytest.mark.parametrize("name", ["helpers.py", "helpers/__init__.py", "helpers"])
+def test_a_module_that_a_link_leads_to_that_is_not_there_yet(project, name):
+    """An import has looked for it in vain."""
+    link(project, name, f"{project.root}/shared/target")
+    project.look("helpers")
+    project.write("shared/target/x.py" if name == "helpers" else "shared/target", "")
+
+    edit = project.touch("shared")
+    assert (len(edit.added) or len(edit.changed), edit.position) == (1, 0)
+
+
+def test_a_module_that_is_looked_for_where_a_link_comes_later(project):
+    """Its target comes later still."""
+    project.look("helpers")
+    link(project, "helpers.py", "shared.py")
+    assert not project.touch("helpers.py")
+    project.write("shared.py", "")
+
+    assert project.touch("shared.py") == project.edit(added=["helpers.py"])
+
+
+def test_a_lookup_in_a_folder_that_is_a_link(project):
+    """A module appears where the link leads."""
+    (project.root / "store/shop").mkdir(parents=True)
+    link(project, "shop", "store/shop")
+    project.look("shop/views")
+    project.write("store/shop/views.py", "")
+
+    assert project.touch("store/shop/views.py") == project.edit(added=["shop/views.py"])
+
+
+def test_a_namespace_package_that_nothing_else_was_read_of(project):
+    """It becomes a package: the folder itself is watched, and where it leads."""
+    (project.root / "store/shop").mkdir(parents=True)
+    link(project, "shop", "store/shop")
+    project.look("shop")
+    assert {project.path("shop"), project.path("store/shop")} <= project.ledger.places.wanted()
+    project.write("store/shop/__init__.py", "")
+
+    assert project.touch("store/shop/__init__.py").position == 0
+
+
+def test_a_link_on_the_way_to_a_file_that_leads_elsewhere_now(project):
+    """Not the one that was read; its folder is watched for it."""
+    project.write("v1/data.txt", "one")
+    project.write("v2/data.txt", "two")
+    link(project, "versions/latest", "../v1")
+    link(project, "current", "versions/latest")
+    project.read_data("current/data.txt")
+    assert project.path("versions") in project.ledger.places.wanted()
+    project.watch()
+    link(project, "versions/latest", "../v2")
+    assert project.touch("versions/latest") == project.edit(changed=["current/data.txt"])
+    assert project.path("v2") in project.ledger.places.wanted()
+
+
+def test_a_file_that_was_read_by_two_names(project):
+    """Both have changed."""
+    project.write("real.py", "one")
+    link(project, "link.py", "real.py")
+    project.read("link.py")
+    project.read("real.py")
+    project.write("real.py", "two")
+
+    assert project.touch("real.py") == project.edit(changed=["link.py", "real.py"])
+
+
+def test_a_file_touched_where_it_lies_before_it_is_known_that_it_was_read(project):
+    """The hint came first, by another name."""
+    project.write("store/part.py", "one")
+    link(project, "shop", "store")
+    project.read("shop/other.py")  # so the link is known
+    digest = digest_of(project.path("store/part.py"))
+    project.write("store/part.py", "two")
+    assert not project.touch("store/part.py")
+
+    read = Read("module", project.path("shop/part.py"), digest)
+    assert project.hear(1, read) == project.edit(changed=["shop/part.py"], position=1)
+
+
+def test_a_file_that_changed_before_the_place_was_watched_that_it_lies_in_now(project):
+    """The link was changed first, and the watch began after that."""
+    project.write("store/part.py", "one")
+    project.write("part.py", "one")
+    project.read("part.py")
+    project.watch()
+    link(project, "part.py", "store/part.py")
+    assert not project.touch("part.py")
+    project.write("store/part.py", "two")
+
+    assert project.watch() == project.edit(changed=["part.py"])
+
+
+def test_links_that_lead_to_the_project_are_not_watched(tmp_path, project):
+    """Where they are, others come and go."""
+    os.symlink(project.root, tmp_path / "link")
+    path = str(tmp_path / "link/app.py")
+    project.hear(1, Read("module", path, digest_of(path)))
+
+    assert str(tmp_path) not in project.ledger.places.wanted()
+    project.write("app.py", "two")
+    assert project.touch("app.py").changed == (path,)
 
 
 # -- digests
@@ -859,3 +1165,49 @@ def test_a_file_that_cannot_be_read_has_a_digest_of_its_own(project, monkeypatch
     monkeypatch.setattr("os.open", refuse)
 
     assert digest_of(project.path("app.py")) == b""
+
+
+# -- extra files
+
+
+@pytest.fixture
+def extra(root, tmp_path):
+    """A project with a file elsewhere that nobody reads, but which is to reload; and that file."""
+    file = tmp_path / "elsewhere" / "limits.cfg"
+    file.parent.mkdir()
+    file.write_text("one")
+    return Project(root, Settings(extra_files=(str(file),))), file
+
+
+def test_an_extra_file_was_read_first(extra):
+    """So its edit goes back to the template; the same content is no edit."""
+    project, file = extra
+    project.read("app.py")
+    assert str(file.parent) in project.ledger.places.wanted()
+    assert not project.ledger.touch([str(file)])
+
+    file.write_text("two")
+
+    assert project.ledger.touch([str(file)]) == Edit(changed=(str(file),), position=TEMPLATE.position)
+
+
+def test_an_extra_file_is_an_edit_once(extra):
+    """The worker that is made because of it knows it as it is; one that goes on from further on does not look."""
+    project, file = extra
+    project.read("app.py")
+    file.write_text("two")
+    project.ledger.begin(2, position=1)
+    assert project.ledger.touch([str(file)])
+
+    project.ledger.begin(3)
+
+    assert not project.ledger.touch([str(file)])
+
+
+def test_an_extra_file_that_changed_before_it_was_watched(extra):
+    """It is found when the watch begins."""
+    project, file = extra
+    project.ledger.watching(frozenset())
+    file.unlink()
+
+    assert project.watch().removed == (str(file),)

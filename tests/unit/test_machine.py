@@ -17,6 +17,7 @@ from firehot_server.supervisor.actions import (
     DropCheckpoints,
     Finish,
     ForkWorker,
+    LookAtFork,
     Report,
     ReportFailure,
     SetTimer,
@@ -24,6 +25,7 @@ from firehot_server.supervisor.actions import (
     TellDrain,
     TellHold,
     TellServe,
+    TellTakeUp,
     Timer,
 )
 from firehot_server.supervisor.events import (
@@ -37,7 +39,9 @@ from firehot_server.supervisor.events import (
     Imported,
     NeedsLoop,
     Ready,
+    Settled,
     Started,
+    Stopped,
     StopRequested,
     TemplateLost,
     TemplateReady,
@@ -47,12 +51,18 @@ from firehot_server.supervisor.machine import (
     ACK_SECONDS,
     CRASH_LIMIT,
     CRASH_SECONDS,
+    FORK_LOOK_SECONDS,
+    FORK_SECONDS,
     GRACE_SECONDS,
+    PAGE_SECONDS,
+    PATIENCE_SECONDS,
+    RETRY_SECONDS,
     SETTLE_SECONDS,
     Machine,
 )
 
 DRAIN, STARTUP = 5.0, 60.0
+STOPPED = "was stopped (SIGSTOP or the like)"
 EXIT_3, SEGFAULT, KILLED = 3 << 8, int(signal.SIGSEGV), int(signal.SIGKILL)
 CHECKPOINT = "the checkpoint before routes"
 BROKEN = sentence_only("SyntaxError: expected ':'", "Add a colon.")
@@ -62,6 +72,7 @@ NEEDS_LOOP = (
 )
 CHANGED = EditNoticed("a.py changed")
 UPGRADED = EditNoticed("packages were installed", new_interpreter=True)
+HALF = EditNoticed("a.py changed", is_settled=False)
 
 
 class Play:
@@ -104,11 +115,15 @@ def cancel(worker, *kinds):
     return [CancelTimer(timer(kind, worker)) for kind in kinds]
 
 
-def fork(worker, generation, role="app", failure=None, *, in_loop=False, startup=STARTUP):
+def fork(worker, generation, role="app", failure=None, *, in_loop=False, **more):
     return [
-        ForkWorker(worker, generation, role, failure, in_loop),
-        SetTimer(timer("startup", worker), startup),
+        ForkWorker(worker, generation, role, failure, in_loop, **more),
+        SetTimer(timer("fork", worker), FORK_LOOK_SECONDS),
     ]
+
+
+def begun(worker, startup=STARTUP):
+    return [*cancel(worker, "fork"), SetTimer(timer("startup", worker), startup)]
 
 
 def drain(worker, *, handoff=True):
@@ -130,21 +145,54 @@ def retire(worker):
     return [*cancel(worker, "startup"), SetTimer(timer("drain", worker), GRACE_SECONDS)]
 
 
-def abandon(worker):
-    return cancel(worker, "startup", "settle")
+def abandon(worker, ended_by="startup"):
+    return cancel(worker, ended_by)
 
 
 def forget(worker):
-    return cancel(worker, "startup", "drain", "ack")
+    return cancel(worker, "fork", "startup", "drain", "ack")
 
 
-def again(headline):
-    warning = f"{headline}, from {CHECKPOINT}; trying again from the template."
-    return [Report("warning", warning), DropCheckpoints()]
+def again(headline, origin=f", from {CHECKPOINT}"):
+    return [Report("warning", f"{headline}{origin}; trying again from the template."), DropCheckpoints()]
+
+
+def look_again(worker):
+    return SetTimer(timer("fork", worker), FORK_LOOK_SECONDS)
+
+
+def wait_patiently(worker):
+    return [SetTimer(timer("patience", worker), PATIENCE_SECONDS)]
+
+
+def start_after_all():
+    return [CancelTimer(Timer("retry")), StartTemplate()]
+
+
+def bare(headline):
+    return Report("error", f"{headline}; showing it without your server's configuration.")
+
+
+def rest(worker, headline):
+    return [
+        Report("error", f"{headline}; trying again in {RETRY_SECONDS:g} s."),
+        SetTimer(timer("retry", worker), RETRY_SECONDS),
+    ]
+
+
+SILENT = Report(
+    "warning", "The worker of generation 1 does not answer: its event loop is blocked, or the process is stopped."
+)
+OLD_DIED = Report("error", "The worker exited with status 0 while it was serving (generation 1).")
+FINISHING = "while it was finishing requests; those are lost."
 
 
 def show(worker, generation, failure):
     return [ReportFailure(failure, generation), *fork(worker, generation, "failure", failure)]
+
+
+def look_often(seconds):
+    return [TimerExpired(timer("fork", 1))] * round(seconds / FORK_LOOK_SECONDS)
 
 
 # How each state comes about; the first worker has the number 1, each further one the next.
@@ -153,11 +201,19 @@ STATES = {
     "waiting": [Started()],
     "forking": ["waiting", TemplateReady()],
     "forking, template lost": ["forking", TemplateLost("")],
+    "forking, all but given up": ["forking", *look_often(FORK_SECONDS - FORK_LOOK_SECONDS)],
+    "forking, given up": ["forking", *look_often(FORK_SECONDS)],
+    "forking again": ["forking", Exited(1, SEGFAULT)],
+    "forking once more": ["forking again", Exited(2, SEGFAULT)],
     "importing": ["forking", Forked(1)],
+    "trying again a first start": ["importing", Exited(1, KILLED), Forked(2)],
     "starting": ["importing", Imported(1)],
     "superseded": ["starting", CHANGED, Forked(2)],
     "superseded, awaiting": ["superseded", Imported(2)],
     "serving": ["starting", Ready(1)],
+    "serving, stopped": ["serving", Stopped(1)],
+    "importing, stopped": ["importing", Stopped(1)],
+    "serving, debugged": ["serving", Debugged(1)],
     "ending by itself": ["serving", Draining(1, busy=False), Drained(1)],
     "given up": ["serving", TemplateLost("Thrice.", hopeless=True)],
     "edited": ["serving", CHANGED],
@@ -174,8 +230,16 @@ STATES = {
     "awaiting after another edit": ["awaiting", CHANGED, Forked(3)],
     "settling": ["reimporting", Failed(2, BROKEN)],
     "reinterpreting": ["serving", UPGRADED],
+    "reinterpreting in vain": ["reinterpreting", TemplateLost("Thrice.", hopeless=True)],
+    "half imported": ["serving", HALF, Forked(2), Imported(2)],
+    "half imported, alone": ["half imported", Exited(1, 0)],
+    "half failed": ["serving", HALF, Forked(2), Failed(2, BROKEN)],
+    "half failed, settled": ["half failed", Settled()],
+    "half failed, late": ["half failed", *[Debugged(2)] * int(SETTLE_SECONDS / 0.001)],
     "page forking": ["importing", Failed(1, BROKEN), Exited(1, 1 << 8)],
     "page importing": ["page forking", Forked(2)],
+    "bare page importing": ["page importing", Exited(2, KILLED), Forked(3)],
+    "bare page resting": ["bare page importing", Exited(3, KILLED)],
     "page starting": ["page importing", Imported(2)],
     "page serving": ["page starting", Ready(2)],
     "stopping": ["serving", StopRequested()],
@@ -203,21 +267,52 @@ TABLE = [
     ("waiting", TemplateLost("It ended."), [Report("warning", "It ended."), StartTemplate()]),
     ("waiting", TemplateLost(""), [StartTemplate()]),
     ("waiting", TemplateLost("Thrice.", hopeless=True), [Report("error", "Thrice."), Finish(1)]),
-    ("waiting", CHANGED, abandon(1)),
-    ("waiting", UPGRADED, [*abandon(1), StartTemplate()]),
-    ("waiting", StopRequested(), [*abandon(1), Finish(0)]),
-    ("forking", Forked(1), []),
+    ("waiting", CHANGED, [*abandon(1), Cut(1)]),
+    ("waiting", UPGRADED, [*abandon(1), Cut(1), StartTemplate()]),
+    ("waiting", StopRequested(), [*abandon(1), Cut(1), Finish(0)]),
+    ("forking", Forked(1), begun(1)),
     ("forking", TemplateReady(), []),
     (
         "forking",
         TemplateLost("It ended."),
-        [*cancel(1, "startup"), Report("warning", "It ended."), StartTemplate()],
+        [*cancel(1, "fork"), Report("warning", "It ended."), StartTemplate()],
     ),
     ("forking, template lost", TemplateReady(), fork(1, 1)),
-    ("forking, template lost", CHANGED, abandon(1)),
-    ("forking", CHANGED, [*abandon(1), *fork(2, 2)]),
-    ("forking", UPGRADED, [*abandon(1), StartTemplate()]),
-    ("forking", StopRequested(), [*abandon(1), Finish(0)]),
+    ("forking, template lost", CHANGED, [*abandon(1), Cut(1)]),
+    ("forking", CHANGED, [*abandon(1, "fork"), Cut(1), *fork(2, 2)]),
+    ("forking", UPGRADED, [*abandon(1, "fork"), Cut(1), StartTemplate()]),
+    ("forking", StopRequested(), [*abandon(1, "fork"), Cut(1), Finish(0)]),
+    # -- a fork that does not come, or ends before it knows what it is to be
+    ("forking", TimerExpired(timer("fork", 1)), [LookAtFork(1, give_up=False), look_again(1)]),
+    ("forking, all but given up", TimerExpired(timer("fork", 1)), [LookAtFork(1, give_up=True), look_again(1)]),
+    ("forking, given up", TimerExpired(timer("fork", 1)), [LookAtFork(1, give_up=False), look_again(1)]),
+    ("importing", TimerExpired(timer("fork", 1)), []),
+    (
+        "forking",
+        Exited(1, KILLED),
+        [
+            *forget(1),
+            Report("warning", "A stand-by was killed by SIGKILL before it had begun; forking another."),
+            *fork(2, 1),
+        ],
+    ),
+    (
+        "forking again",
+        Exited(2, SEGFAULT),
+        [
+            *forget(2),
+            Report("warning", "A stand-by was killed by SIGSEGV before it had begun; forking another."),
+            DropCheckpoints(),
+            *fork(3, 1),
+        ],
+    ),
+    (
+        "forking once more",
+        Exited(3, SEGFAULT),
+        [*forget(3), *show(4, 1, Described("A stand-by was killed by SIGSEGV before it had begun, 3 times"))],
+    ),
+    ("forking, template lost", Forked(1), begun(1)),
+    ("forking, template lost", Exited(1, KILLED), forget(1)),
     ("importing", Imported(1), [TellServe(1)]),
     (
         "importing",
@@ -238,6 +333,7 @@ TABLE = [
             *show(2, 1, Described("The worker exited with status 3 while the app was imported")),
         ],
     ),
+    ("importing", Stopped(1), [Cut(1)]),
     ("importing", Debugged(1), cancel(1, "startup", "drain")),
     (
         "importing",
@@ -275,17 +371,32 @@ TABLE = [
         TimerExpired(timer("drain", 1)),
         [Report("warning", "The worker of generation 1 did not end in time; killed."), Cut(1)],
     ),
-    ("superseded", Exited(1, SEGFAULT), forget(1)),
+    (
+        "superseded",
+        Exited(1, SEGFAULT),
+        [
+            *forget(1),
+            Report("warning", f"The worker of generation 1 was killed by SIGSEGV {FINISHING}"),
+        ],
+    ),
     ("superseded", Imported(2), cancel(2, "startup")),
     ("superseded", CHANGED, [*abandon(2), Cut(2), *fork(3, 3)]),
     ("superseded", StopRequested(), [*abandon(2), Cut(2)]),
     ("superseded, awaiting", Ready(1), []),
     ("superseded, awaiting", Failed(1, BROKEN), []),
-    ("superseded, awaiting", Draining(1, busy=False), cancel(1, "ack")),
+    ("superseded, awaiting", Draining(1, busy=False), [*cancel(1, "ack"), *wait_patiently(1)]),
     ("superseded, awaiting", Draining(1, busy=True), [*cancel(1, "ack"), *serve_after_all(2)]),
     ("superseded, awaiting", TimerExpired(timer("ack", 1)), [*cancel(1, "ack"), *serve_after_all(2)]),
     ("superseded, awaiting", Drained(1), serve_after_all(2)),
-    ("superseded, awaiting", Exited(1, SEGFAULT), [*forget(1), *serve_after_all(2)]),
+    (
+        "superseded, awaiting",
+        Exited(1, SEGFAULT),
+        [
+            *forget(1),
+            *serve_after_all(2),
+            Report("warning", f"The worker of generation 1 was killed by SIGSEGV {FINISHING}"),
+        ],
+    ),
     # -- serving
     ("serving", CHANGED, [TellHold(1), *fork(2, 2)]),
     ("serving", UPGRADED, [TellHold(1), StartTemplate()]),
@@ -329,6 +440,32 @@ TABLE = [
     ),
     ("ending by itself", CHANGED, [TellHold(1), *fork(2, 2)]),
     ("ending by itself", StopRequested(), drain(1, handoff=False)),
+    ("serving", Stopped(1), [Cut(1)]),
+    ("serving, stopped", Stopped(1), []),
+    (
+        "serving, stopped",
+        Exited(1, KILLED),
+        [
+            *forget(1),
+            Report("error", f"The worker {STOPPED} while it was serving (generation 1); starting another."),
+            *fork(2, 2),
+        ],
+    ),
+    *(
+        (
+            "importing, stopped",
+            Exited(1, status),
+            [
+                *forget(1),
+                *again(f"The worker {STOPPED} while the app was imported", ""),
+                *fork(2, 1, leaves_checkpoints=False),
+            ],
+        )
+        for status in (KILLED, None)
+    ),
+    ("importing, stopped", Imported(1), []),
+    ("serving, stopped", CHANGED, [TellHold(1), *fork(2, 2)]),
+    ("serving, debugged", Stopped(1), []),
     ("serving", Debugged(1), cancel(1, "startup", "drain")),
     ("serving", TemplateReady(), []),
     ("serving", TemplateLost("It ended."), [Report("warning", "It ended."), StartTemplate()]),
@@ -348,17 +485,18 @@ TABLE = [
                 "error",
                 "The worker was killed by SIGKILL while it was serving (generation 1); starting another.",
             ),
-            StartTemplate(),
+            *start_after_all(),
         ],
     ),
-    ("given up", Failed(1, BROKEN), [Cut(1), ReportFailure(BROKEN, 1), StartTemplate()]),
-    ("given up", CHANGED, [TellHold(1), StartTemplate()]),
-    ("given up", UPGRADED, [TellHold(1), StartTemplate()]),
+    ("given up", Failed(1, BROKEN), [Cut(1), ReportFailure(BROKEN, 1), *start_after_all()]),
+    ("given up", CHANGED, [TellHold(1), *start_after_all()]),
+    ("given up", UPGRADED, [TellHold(1), *start_after_all()]),
+    ("given up", TimerExpired(Timer("retry")), start_after_all()),
     ("given up", StopRequested(), drain(1, handoff=False)),
     # -- an edit
-    ("edited", Forked(2), []),
-    ("edited", CHANGED, [*abandon(2), TellHold(1), *fork(3, 3)]),
-    ("edited", StopRequested(), [*abandon(2), *drain(1, handoff=False)]),
+    ("edited", Forked(2), begun(2)),
+    ("edited", CHANGED, [*abandon(2, "fork"), Cut(2), TellHold(1), *fork(3, 3)]),
+    ("edited", StopRequested(), [*abandon(2, "fork"), Cut(2), *drain(1, handoff=False)]),
     (
         "edited",
         Exited(1, EXIT_3),
@@ -376,10 +514,10 @@ TABLE = [
     ("reimporting", UPGRADED, [*abandon(2), Cut(2), TellHold(1), StartTemplate()]),
     ("reimporting", StopRequested(), [*abandon(2), Cut(2), *drain(1, handoff=False)]),
     ("awaiting", Draining(1, busy=True), [*cancel(1, "ack"), *serve_after_all(2)]),
-    ("awaiting", Draining(1, busy=False), cancel(1, "ack")),
+    ("awaiting", Draining(1, busy=False), [*cancel(1, "ack"), *wait_patiently(1)]),
     ("awaiting", Drained(1), serve_after_all(2)),
     ("awaiting", Exited(1, 0), [*forget(1), *serve_after_all(2)]),
-    ("awaiting", TimerExpired(timer("ack", 1)), [*cancel(1, "ack"), *serve_after_all(2)]),
+    ("awaiting", TimerExpired(timer("ack", 1)), [SILENT, *cancel(1, "ack"), *serve_after_all(2)]),
     ("awaiting", CHANGED, [*abandon(2), Cut(2), *fork(3, 3)]),
     ("awaiting", StopRequested(), [*abandon(2), Cut(2)]),
     (
@@ -392,7 +530,13 @@ TABLE = [
     ),
     ("awaiting after another edit", Imported(3), cancel(3, "startup")),
     ("awaiting after another edit", Drained(1), []),
-    ("awaiting after another edit", TimerExpired(timer("ack", 1)), cancel(1, "ack")),
+    ("awaiting after another edit", TimerExpired(timer("ack", 1)), [SILENT, *cancel(1, "ack")]),
+    (
+        "awaiting idle",
+        TimerExpired(timer("patience", 1)),
+        [Report("info", "Waiting for the lifespan shutdown of generation 1, for 5.5 s more at most.")],
+    ),
+    ("restarting", TimerExpired(timer("patience", 1)), []),
     ("awaiting idle", Drained(1), serve_after_all(2)),
     ("awaiting idle", Exited(1, 0), [*forget(1), *serve_after_all(2)]),
     (
@@ -428,25 +572,46 @@ TABLE = [
         [*retire(2), SetTimer(timer("settle", 3), pytest.approx(SETTLE_SECONDS - 0.002))],
     ),
     ("settling", TimerExpired(timer("settle", 3)), show(3, 2, NOW_BROKEN)),
-    ("settling", CHANGED, [*abandon(3), TellHold(1), *fork(4, 3)]),
+    ("settling", CHANGED, [*abandon(3, "settle"), TellHold(1), *fork(4, 3)]),
     ("settling", Exited(2, 1 << 8), forget(2)),
     ("settling", TemplateLost("It ended."), [Report("warning", "It ended."), StartTemplate()]),
-    ("settling", StopRequested(), [*abandon(3), *drain(1, handoff=False)]),
+    ("settling", StopRequested(), [*abandon(3, "settle"), *drain(1, handoff=False)]),
     # -- packages were installed
     ("reinterpreting", TemplateReady(), fork(2, 2)),
-    ("reinterpreting", CHANGED, [*abandon(2), TellHold(1)]),
-    ("reinterpreting", UPGRADED, [*abandon(2), TellHold(1), StartTemplate()]),
-    ("reinterpreting", TemplateLost("Thrice.", hopeless=True), [Report("error", "Thrice."), Finish(1)]),
-    ("reinterpreting", StopRequested(), [*abandon(2), *drain(1, handoff=False)]),
+    ("reinterpreting", CHANGED, [*abandon(2), Cut(2), TellHold(1)]),
+    ("reinterpreting", UPGRADED, [*abandon(2), Cut(2), TellHold(1), StartTemplate()]),
+    (
+        "reinterpreting",
+        TemplateLost("Thrice.", hopeless=True),
+        [
+            Report("error", f"Thrice. Requests wait; trying again in {RETRY_SECONDS:g} s."),
+            SetTimer(Timer("retry"), RETRY_SECONDS),
+        ],
+    ),
+    ("reinterpreting in vain", TimerExpired(Timer("retry")), start_after_all()),
+    ("reinterpreting in vain", CHANGED, [*abandon(2), Cut(2), TellHold(1), *start_after_all()]),
+    ("reinterpreting in vain", StopRequested(), [*abandon(2), Cut(2), *drain(1, handoff=False)]),
+    ("reinterpreting", StopRequested(), [*abandon(2), Cut(2), *drain(1, handoff=False)]),
     # -- the page that shows a failure
-    ("page forking", Forked(2), []),
+    ("page forking", Forked(2), begun(2, PAGE_SECONDS)),
     ("page importing", Imported(2), [TellServe(2)]),
     (
         "page importing",
         Failed(2, BROKEN),
         [
             *retire(2),
-            Report("error", "The page that shows the failure failed as well: SyntaxError: expected ':'"),
+            bare("The page that shows the failure failed as well (SyntaxError: expected ':')"),
+            *fork(3, 1, "failure", BROKEN, is_bare=True),
+        ],
+    ),
+    (
+        "page importing",
+        TimerExpired(timer("startup", 2)),
+        [
+            *retire(2),
+            Cut(2),
+            bare("The import of the app did not end within 10 s, while a failure was to be shown"),
+            *fork(3, 1, "failure", BROKEN, is_bare=True),
         ],
     ),
     (
@@ -454,12 +619,23 @@ TABLE = [
         Exited(2, KILLED),
         [
             *forget(2),
-            Report(
-                "error",
-                "The worker was killed by SIGKILL while the app was imported; save a file to try again.",
-            ),
+            bare("The worker was killed by SIGKILL while the app was imported"),
+            *fork(3, 1, "failure", BROKEN, is_bare=True),
         ],
     ),
+    (
+        "bare page importing",
+        Exited(3, KILLED),
+        [*forget(3), *rest(4, "The worker was killed by SIGKILL while the app was imported")],
+    ),
+    (
+        "bare page importing",
+        Failed(3, BROKEN),
+        [*retire(3), *rest(4, "The page that shows the failure failed as well (SyntaxError: expected ':')")],
+    ),
+    ("bare page resting", TimerExpired(timer("retry", 4)), fork(4, 1, "failure", BROKEN, is_bare=True)),
+    ("bare page resting", CHANGED, [*abandon(4, "retry"), *fork(5, 2)]),
+    ("bare page resting", StopRequested(), [*abandon(4, "retry"), Finish(0)]),
     ("page importing", CHANGED, [*abandon(2), Cut(2), *fork(3, 2)]),
     ("page starting", Ready(2), cancel(2, "startup")),
     ("page starting", CHANGED, [*abandon(2), *part(2), *fork(3, 2)]),
@@ -525,22 +701,38 @@ TABLE = [
     (
         "resumed",
         Exited(2, SEGFAULT),
-        [*forget(2), *again("The worker was killed by SIGSEGV while the app was imported"), *fork(3, 2)],
+        [
+            *forget(2),
+            *again("The worker was killed by SIGSEGV while the app was imported"),
+            *fork(3, 2, leaves_checkpoints=False),
+        ],
     ),
     (
         "resumed",
         Exited(2, None),
-        [*forget(2), *again("The worker disappeared while the app was imported"), *fork(3, 2)],
+        [
+            *forget(2),
+            *again("The worker disappeared while the app was imported"),
+            *fork(3, 2, leaves_checkpoints=False),
+        ],
     ),
     (
         "resumed, awaiting",
         Exited(2, EXIT_3),
-        [*forget(2), *again("The worker exited with status 3 before it could serve"), *fork(3, 2)],
+        [
+            *forget(2),
+            *again("The worker exited with status 3 before it could serve"),
+            *fork(3, 2, leaves_checkpoints=False),
+        ],
     ),
     (
         "resumed, restarting",
         Exited(2, KILLED),
-        [*forget(2), *again("The worker was killed by SIGKILL before it could serve"), *fork(3, 2)],
+        [
+            *forget(2),
+            *again("The worker was killed by SIGKILL before it could serve"),
+            *fork(3, 2, leaves_checkpoints=False),
+        ],
     ),
     (
         "resumed, restarting",
@@ -558,19 +750,47 @@ TABLE = [
         ],
     ),
     ("resumed", CHANGED, [*abandon(2), Cut(2), TellHold(1), *fork(3, 3)]),
-    ("trying again", Forked(3), []),
-    ("trying again", CHANGED, [*abandon(3), TellHold(1), *fork(4, 3)]),
+    ("trying again", Forked(3), begun(3)),
+    ("trying again", CHANGED, [*abandon(3, "fork"), Cut(3), TellHold(1), *fork(4, 3)]),
+    # -- a worker that somebody kills while it starts
+    (
+        "importing",
+        Exited(1, KILLED),
+        [
+            *forget(1),
+            *again("The worker was killed by SIGKILL while the app was imported", ""),
+            *fork(2, 1, leaves_checkpoints=False),
+        ],
+    ),
+    (
+        "trying again a first start",
+        Exited(2, KILLED),
+        [*forget(2), *show(3, 1, Described("The worker was killed by SIGKILL while the app was imported"))],
+    ),
+    # -- somebody is still writing
+    ("half imported", Settled(), part(1) + cancel(2, "startup")),
+    ("half imported", CHANGED, [*abandon(2), Cut(2), TellHold(1), *fork(3, 3)]),
+    ("half imported", Exited(1, 0), [*forget(1), OLD_DIED]),
+    ("half imported, alone", Settled(), [TellServe(2)]),
+    ("half failed", TimerExpired(timer("settle", 3)), []),
+    ("half failed", Settled(), []),
+    ("half failed, settled", TimerExpired(timer("settle", 3)), show(3, 2, NOW_BROKEN)),
+    ("half failed, late", Settled(), show(3, 2, NOW_BROKEN)),
+    ("serving", Settled(), []),
+    ("reimporting", Settled(), []),
 ]
 
 SPECIMENS = [
     Started(),
     CHANGED,
+    HALF,
+    Settled(),
     UPGRADED,
     TemplateReady(),
     TemplateLost("It ended."),
     TemplateLost("Thrice.", hopeless=True),
     StopRequested(),
-    *(TimerExpired(timer(kind, 1)) for kind in ("startup", "drain", "ack")),
+    *(TimerExpired(timer(kind, number)) for kind in get_args(ac.TimerKind) for number in (0, 1)),
     Forked(1),
     Imported(1),
     NeedsLoop(1),
@@ -579,6 +799,7 @@ SPECIMENS = [
     Draining(1, busy=True),
     Drained(1),
     Exited(1, 0),
+    Stopped(1),
     Debugged(1),
 ]
 
@@ -609,6 +830,7 @@ STRANGERS = [
     Draining(99, busy=True),
     Drained(99),
     Exited(99, 0),
+    Stopped(99),
     Debugged(99),
     *(TimerExpired(timer(kind, 99)) for kind in get_args(ac.TimerKind)),
 ]
@@ -749,12 +971,12 @@ def test_a_reload_from_a_new_interpreter_says_so_for_an_app_that_needs_a_loop():
         (0, "exited with status 0", "sys.exit()"),
         (SEGFAULT, "was killed by SIGSEGV", "native code"),
         (KILLED, "was killed by SIGKILL", "memory"),
-        (None, "disappeared", "os._exit()"),
+        (None, "disappeared", "Save a file"),
     ],
 )
 def test_how_a_worker_died_is_said_with_advice(status, ending, advice):
     """The failure page of a worker that just ended names the ending and what to look for."""
-    actions = Play(*events_of("importing"))(Exited(1, status))
+    actions = Play(*events_of("trying again a first start"))(Exited(2, status))
     (failure,) = [action.failure for action in actions if isinstance(action, ReportFailure)]
 
     assert failure.headline == f"The worker {ending} while the app was imported"
@@ -960,13 +1182,55 @@ def test_a_fork_that_never_comes_does_not_keep_the_supervisor_from_ending():
     assert play(StopRequested())[-1] == Finish(0)
 
 
-def test_a_fork_that_comes_too_late_is_not_left_to_itself():
-    """A worker whose time was up before it was forked is ended when it appears: cut by the machine, or unknown
-    to it."""
+@pytest.mark.parametrize("event", [CHANGED, UPGRADED, StopRequested()], ids=name_of)
+def test_a_fork_that_comes_too_late_is_not_left_to_itself(event):
+    """A worker that was given up before it had begun is ended, and when it appears only later, unknown."""
     play = Play(*events_of("forking"))
-    play(TimerExpired(timer("startup", 1)), after=STARTUP)
 
-    assert not play.machine.knows(1) or Cut(1) in play(Forked(1))
+    assert Cut(1) in play(event)
+    assert not play.machine.knows(1)
+
+
+def test_a_fork_has_all_its_time_again_after_somebody_was_given_up():
+    """Each state that is asked in turn is looked at every second, and given up after ten."""
+    play = Play(*events_of("forking"))
+    looks = [play(TimerExpired(timer("fork", 1)), after=FORK_LOOK_SECONDS)[0].give_up for _ in range(30)]
+
+    assert [second for second, give_up in enumerate(looks, start=1) if give_up] == [10, 20, 30]
+
+
+def test_a_template_of_which_a_worker_serves_was_not_made_in_vain():
+    """However often somebody kills one."""
+    play = Play(*events_of("serving"))
+    for number in range(2, 2 * CRASH_LIMIT):
+        assert StartTemplate() in play(TemplateLost("It ended."))
+        for event in (TemplateReady(), CHANGED, Forked(number), Imported(number), Drained(number - 1), Ready(number)):
+            play(event)
+
+
+def test_templates_that_end_one_after_the_other_are_not_made_without_a_pause():
+    """What ends them is not ended by trying as fast as possible; requests wait, and it is said."""
+    play = Play(*events_of("serving"), CHANGED)
+    for _ in range(CRASH_LIMIT):
+        assert StartTemplate() in play(TemplateLost("It ended."))
+    assert play(TemplateLost("It ended.")) == [
+        Report("error", "One template after the other has ended. Requests wait; trying again in 5 s."),
+        SetTimer(Timer("retry"), RETRY_SECONDS),
+    ]
+    assert play(TimerExpired(Timer("retry")), after=RETRY_SECONDS) == start_after_all()
+    assert StartTemplate() in play(TemplateLost("It ended."), after=CRASH_SECONDS)
+
+
+def test_a_page_is_never_given_up():
+    """It fails with the user's configuration, then without it, and is tried again and again."""
+    play = Play(*events_of("page importing"))
+    for number in range(2, 8):
+        play(Exited(number, KILLED))
+        play(TimerExpired(timer("retry", number + 1)), after=RETRY_SECONDS)
+        assert play.machine.candidate.phase == "forking"
+        play(Forked(number + 1))
+
+    assert play.machine.candidate.failure == BROKEN
 
 
 def test_the_newest_candidate_serves_when_the_old_worker_is_done():
@@ -1024,10 +1288,11 @@ def test_the_failure_of_old_code_is_not_shown_for_the_new():
     play = Play(*events_of("reimporting"))
     for number in (2, 3):
         play(TimerExpired(timer("startup", number)), after=STARTUP)
+        play(Forked(number + 1))
     actions = play(Failed(1, BROKEN))
 
     assert not [action for action in actions if isinstance(action, ReportFailure)]
-    assert [action for action in actions if isinstance(action, ForkWorker)], "the new code gets another try"
+    assert play.machine.candidate.failure.cause == CHANGED.cause, "the new code's page is on its way"
 
 
 def test_a_hopeless_template_does_not_end_a_server_that_serves():
@@ -1039,8 +1304,10 @@ def test_a_hopeless_template_does_not_end_a_server_that_serves():
 
 
 def ends_the_wait(actions):
-    """Somebody will answer: another template is tried, or the server ends and its port with it."""
-    return any(isinstance(action, StartTemplate | Finish) for action in actions)
+    """Somebody will answer: another template is tried now or soon, or the server ends and its port with it."""
+    return any(isinstance(action, StartTemplate | Finish) for action in actions) or any(
+        isinstance(action, SetTimer) and action.timer == Timer("retry") for action in actions
+    )
 
 
 def test_a_hopeless_template_does_not_leave_held_requests_without_an_end():
@@ -1062,17 +1329,51 @@ def test_an_edit_tries_another_template_after_one_was_given_up():
     """Whatever broke the environment may have been mended by it."""
     play = Play(*events_of("serving"), TemplateLost("Thrice.", hopeless=True))
 
-    assert play(CHANGED) == [TellHold(1), StartTemplate()]
+    assert play(CHANGED) == [TellHold(1), *start_after_all()]
     assert play(TemplateReady()) == fork(2, 2)
 
 
 def test_a_replacement_is_forked_from_the_template_that_is_tried_again():
-    """Given up once, the template is tried again for it; when that fails too, the server ends."""
+    """Given up once, the template is tried again for it; when that fails too, after a while."""
     play = Play(*events_of("given up"), Exited(1, KILLED))
 
     assert play(TemplateReady()) == fork(2, 2)
     play = Play(*events_of("given up"), Exited(1, KILLED))
-    assert play(TemplateLost("Thrice.", hopeless=True)) == [Report("error", "Thrice."), Finish(1)]
+    assert play(TemplateLost("Thrice.", hopeless=True)) == [
+        Report("error", "Thrice. Requests wait; trying again in 5 s."),
+        SetTimer(Timer("retry"), RETRY_SECONDS),
+    ]
+
+
+# -- what is stopped
+
+
+def test_a_worker_that_leaves_has_a_deadline_whether_it_is_stopped_or_not():
+    """Nothing more is done about it."""
+    play = Play(*events_of("serving"), CHANGED, Forked(2), Imported(2))
+
+    assert play(Stopped(1)) == []
+
+
+def test_a_worker_that_was_stopped_ends_while_newer_code_is_on_its_way():
+    """That code will take its place."""
+    play = Play(*events_of("serving"), CHANGED, Forked(2), Stopped(1))
+
+    said = Report("error", f"The worker {STOPPED} while it was serving (generation 1).")
+    assert play(Exited(1, KILLED)) == [*forget(1), said]
+
+
+def test_an_app_that_stops_itself_again_and_again_is_shown():
+    """As one that dies is: it is not started for ever."""
+    play = Play(*events_of("serving"))
+    for number in range(1, CRASH_LIMIT):
+        play(Stopped(number))
+        for event in (Exited(number, KILLED), Forked(number + 1), Imported(number + 1), Ready(number + 1)):
+            play(event)
+    play(Stopped(CRASH_LIMIT))
+
+    (shown,) = [action for action in play(Exited(CRASH_LIMIT, KILLED), after=1) if isinstance(action, ReportFailure)]
+    assert shown.failure.headline.startswith(f"The worker {STOPPED}")
 
 
 # -- debuggers
@@ -1129,3 +1430,100 @@ def test_a_debugged_worker_that_waited_for_the_old_one_has_no_deadline_either():
 
     assert TellServe(2) in actions
     assert SetTimer(timer("startup", 2), STARTUP) not in actions
+
+
+# -- options
+
+
+def play(state, **options):
+    return Play(*events_of(state), **options)
+
+
+def test_without_overlap_the_new_worker_waits_for_running_requests():
+    """Said once; released by the end of the old worker's lifespan, not by its word that it is busy."""
+    waiting = "Waiting for running requests of generation 1 to finish, for 5 s at most (--no-overlap)."
+    machine = play("awaiting", overlap=False)
+
+    assert machine(Draining(1, busy=True)) == [*cancel(1, "ack"), Report("info", waiting)]
+    assert machine(Drained(1)) == serve_after_all(2)
+
+
+def test_without_overlap_a_silent_old_worker_is_waited_for_until_its_deadline():
+    """It may be busy in a way that keeps it from saying so."""
+    machine = play("awaiting", overlap=False)
+
+    assert TellServe(2) not in machine(TimerExpired(timer("ack", 1)))
+    assert Cut(1) in machine(TimerExpired(timer("drain", 1)))
+    assert machine(Exited(1, KILLED)) == [*forget(1), *serve_after_all(2)]
+
+
+def test_code_that_fails_to_import_leaves_the_kept_worker_serving():
+    """It had been held only; nothing is forked to show the failure."""
+    machine = play("reimporting", on_error="keep")
+
+    actions = machine(Failed(2, BROKEN), after=1)
+
+    assert actions == [*retire(2), ReportFailure(NOW_BROKEN, 2, kept=1), TellTakeUp(1, failed=2)]
+    assert (machine.machine.serving.number, machine.machine.candidate) == (1, None)
+
+
+def test_a_kept_worker_waits_with_the_failure_for_the_file_to_settle():
+    """A file caught half-written is no failure of the newest code."""
+    machine = play("settling", on_error="keep")
+
+    assert TellTakeUp(1, failed=2) not in machine(CHANGED)
+    assert TellTakeUp(1, failed=2) in play("settling", on_error="keep")(TimerExpired(timer("settle", 3)))
+
+
+def test_a_kept_worker_leaves_when_the_new_one_is_ready():
+    """Until then it may have to take up again: the lifespans overlap."""
+    machine = play("reimporting", on_error="keep")
+
+    assert machine(Imported(2)) == [TellServe(2)]
+    actions = machine(Ready(2))
+
+    assert actions[:-1] == [*cancel(2, "startup"), *drain(1)]
+    assert machine.machine.serving.number == 2
+
+
+def test_code_that_fails_to_start_up_leaves_the_kept_worker_serving():
+    """As long as lifespans may overlap."""
+    machine = play("reimporting", on_error="keep")
+    machine(Imported(2))
+
+    assert TellTakeUp(1, failed=2) in machine(Failed(2, BROKEN), after=1)
+
+
+def test_without_overlap_code_that_fails_to_start_up_is_shown():
+    """The old worker has ended by then."""
+    machine = play("awaiting", on_error="keep", overlap=False)
+    machine(Drained(1))
+
+    assert ForkWorker(3, 2, "failure", NOW_BROKEN, False) in machine(Failed(2, BROKEN), after=1)
+
+
+def test_a_page_is_not_kept():
+    """The newer failure is the one to read."""
+    machine = Play(*events_of("page serving"), CHANGED, Forked(3), on_error="keep")
+
+    assert ForkWorker(4, 2, "failure", NOW_BROKEN, False) in machine(Failed(3, BROKEN), after=1)
+
+
+def test_when_a_kept_worker_dies_the_failure_is_shown():
+    """There is no older code left to answer."""
+    machine = play("reimporting", on_error="keep")
+    machine(Failed(2, BROKEN), after=1)
+    machine(Exited(1, SEGFAULT))
+    machine(Forked(4))
+
+    page = ForkWorker(5, 3, "failure", Described(BROKEN.headline, "the worker had ended"), False)
+    assert page in machine(Failed(4, BROKEN), after=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "may_return"),
+    [({}, False), ({"on_error": "keep"}, True), ({"on_error": "keep", "overlap": False}, False)],
+)
+def test_a_worker_that_holds_knows_whether_it_may_return(options, may_return):
+    """Until then its WebSockets stay open."""
+    assert TellHold(1, may_return=may_return) in play("serving", **options)(CHANGED)

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from firehot_server.failure.report import sentence_only
 from firehot_server.supervisor import actions as ac
 from firehot_server.supervisor import events as ev
-from firehot_server.supervisor.machine import Machine
+from firehot_server.supervisor.machine import FORK_SECONDS, Machine
 
 BROKEN = sentence_only("SyntaxError: expected ':'", "Add a colon.")
 
@@ -39,10 +39,13 @@ class Process:
     end: str = "idle"
     stage: str = "importing"  # imported, starting, serving, leaving; `ending`: it has said its last word
     held: bool = False
+    kept_for: int = 0
+    """The generation whose failure it covers."""
     drained: bool = False
     """It was told to drain."""
     drains_unasked: bool = False
     cut: bool = False
+    is_stopped: bool = False
     debugged: bool = False
     acknowledged: bool = False
     has_waited: bool = False
@@ -50,6 +53,8 @@ class Process:
     serve_told: float | None = None
     is_awaited: bool = False
     """It may yet prove idle, or has: then its lifespan ends before the next one begins."""
+    edits: int = 0
+    """How many there had been when it was asked for."""
 
     @property
     def number(self):
@@ -70,20 +75,31 @@ class Process:
 class World:
     """Carries out what the machine asks for, as the supervisor's loop does, and checks each order as it comes."""
 
-    machine: Machine = field(default_factory=lambda: Machine(drain_seconds=5.0, startup_seconds=60.0))
+    machine: Machine
     now: float = 1000.0
     template: str = "none"  # starting, ready
     has_checkpoints: bool = False
     """What the last import has left, and no edit has made stale."""
     asked: dict[int, ac.ForkWorker] = field(default_factory=dict)
+    taken: dict[int, ac.ForkWorker] = field(default_factory=dict)
+    """There is a process that has not begun."""
+    stuck: str = ""
+    """Whatever owes a fork is `stopped`, or else `silent`."""
+    asked_since: float = 0.0
+    consequences: list[object] = field(default_factory=list)
+    """What is about to happen because of what the machine has asked for."""
     asked_of_retired: list[ac.ForkWorker] = field(default_factory=list)
     processes: dict[int, Process] = field(default_factory=dict)
     timers: dict[ac.Timer, float] = field(default_factory=dict)
     forked: set[int] = field(default_factory=set)
     reported: list[object] = field(default_factory=list)
     edited: int = 0
+    """The generation of the last edit."""
+    edits: int = 0
+    edits_at: dict[int, int] = field(default_factory=dict)
+    """Worker → how many there had been when it was asked for."""
+    is_half_written: bool = False
     stops: int = 0
-    gave_up: bool = False
     status: int | None = None
     characters: list[tuple[str, str]] = field(default_factory=list)
     overdue: int | None = None
@@ -94,24 +110,14 @@ class World:
 
     def feed(self, event):
         self.is_sound = False  # until this has passed: the first failure is the one to read
-        before = self.machine.candidate or self.machine.serving
         actions = self.machine.handle(event, self.now)
         for action in actions:
             assert self.status is None, "nothing is asked for after the end"
             getattr(self, f"do_{type(action).__name__}")(action)
-        self._note_surrender(before, actions)
+        is_over = self.machine.stopping or self.status is not None
+        assert is_over or self.machine.candidate or self._somebody_answers(), "never silence"
         self.is_sound = True
         return actions
-
-    def _note_surrender(self, before, actions):
-        """Only where the failure page itself cannot be served may the machine wait for an edit, and it says so."""
-        if self.machine.stopping or self.status is not None:
-            return
-        surrenders = self.machine.candidate is None and not self._somebody_answers()
-        if surrenders and not self.gave_up:
-            assert before.role == "failure"
-            assert [a for a in actions if isinstance(a, ac.Report) and a.level == "error"]
-        self.gave_up = surrenders
 
     def _somebody_answers(self):
         serving = self.machine.serving
@@ -130,9 +136,25 @@ class World:
     def do_ForkWorker(self, action):
         assert self.template == "ready", "a fork is asked of a ready template only"
         assert action.worker not in self.forked | self.asked.keys(), "each worker is forked once"
+        self.taken.pop(action.worker, None)  # the loop forgets what had not begun when the template was lost
+        self.edits_at[action.worker] = self.edits
+        self.asked_since = self.now
         assert (action.role == "failure") == (action.failure is not None)
         assert action.failure is None or action.failure in self.reported, "what is answered has been logged"
         self.asked[action.worker] = action
+
+    def do_LookAtFork(self, action):
+        assert action.worker in self.asked | self.taken
+        assert self.now - self.asked_since <= FORK_SECONDS
+        if not (self.stuck == "stopped" or (self.stuck and action.give_up)):
+            return
+        self.stuck, self.asked_since = "", self.now
+        if action.worker in self.taken:
+            self.consequences.append(partial(self.dies_unbegun, action.worker))
+        elif self.has_checkpoints:
+            self.has_checkpoints = False  # the loop forks of the next state
+        else:
+            self.consequences.append(self.lose_template)
 
     def do_DropCheckpoints(self, _action):
         self.has_checkpoints = False
@@ -142,27 +164,43 @@ class World:
         assert process.stage in ("serving", "ending")
         process.held = True
 
+    def do_TellTakeUp(self, action):
+        process = self.processes[action.worker]
+        assert process.held, "only who was told to hold can take up again"
+        assert not process.was_told_to_end
+        assert process.ask.role == "app", "an old failure is no answer for a new one"
+        assert action.failed == self.machine.generation
+        process.held, process.kept_for = False, action.failed
+
     def do_TellDrain(self, action):
         process = self.processes[action.worker]
         assert not process.drained, "it is told to drain once"
         may_have_accepted = process.stage in ("starting", "serving", "ending")
         assert may_have_accepted, "only a worker that was told to serve has something to drain"
-        process.drained, process.is_awaited = True, action.handoff
+        process.drained = True
+        process.is_awaited = action.handoff and self.machine.candidate is not None
 
     def do_TellServe(self, action):
         process = self.processes[action.worker]
         assert process.stage == "imported"
         assert not process.was_told_to_end
+        assert not self.is_half_written or process.ask.generation < self.edited, "half of a save would answer"
         for other in self.processes.values():
-            assert other.stage not in ("starting", "serving") or other.was_told_to_end, "two would serve"
+            may_come_back = other.held and self.machine.on_error == "keep" and self.machine.overlap
+            is_over = other.was_told_to_end or may_come_back
+            assert other.stage not in ("starting", "serving") or is_over, "two would serve"
             assert other.cut or not other.is_awaited, "it would start before the idle one has shut down"
+            is_running = other.drained and other.stage != "ending" and not other.cut
+            assert self.machine.overlap or not is_running, "it would overlap"
         process.stage, process.serve_told = "starting", self.now
 
     def do_Cut(self, action):
+        self.taken.pop(action.worker, None)
         if action.worker not in self.processes:
             return
         process = self.processes[action.worker]
-        may_be_cut = process.number == self.overdue or self.stops > 1 or process.stage not in ("starting", "serving")
+        is_quiet = process.is_stopped or process.stage not in ("starting", "serving")
+        may_be_cut = is_quiet or process.number == self.overdue or self.stops > 1
         assert may_be_cut, "it may have accepted what it must answer"
         process.cut = True
 
@@ -178,6 +216,7 @@ class World:
 
     def do_ReportFailure(self, action):
         assert action.generation == self.machine.generation, "only the newest code's failure is news"
+        assert not self.is_half_written, "it may not be what was meant"
         self.reported.append(action.failure)
 
     def do_Finish(self, action):
@@ -186,14 +225,25 @@ class World:
     # -- what may happen
 
     def fork_happens(self, worker, start="serves", end="idle"):
-        ask = self.asked.pop(worker)
+        assert worker not in self.taken or self.machine.knows(worker), "it was given up, and nobody has ended it"
+        ask = self.asked.pop(worker, None) or self.taken.pop(worker)
         is_resumed = self.has_checkpoints and ask.role == "app" and not ask.in_loop
         self._appear(Process(ask, "the checkpoint before b" if is_resumed else "", start, end))
+
+    def standby_is_taken(self, worker):
+        ask = self.asked.pop(worker)
+        if self.machine.knows(worker):  # else the loop ends it as soon as it is there
+            self.taken[worker] = ask
+
+    def dies_unbegun(self, worker, status=9):
+        if self.taken.pop(worker, None) is not None:
+            self.feed(ev.Exited(worker, status))
 
     def retired_fork_happens(self):
         self._appear(Process(self.asked_of_retired.pop(0)))
 
     def _appear(self, process):
+        process.edits = self.edits_at[process.number]
         self.processes[process.number] = process
         self.forked.add(process.number)
         if self.machine.knows(process.number):
@@ -210,12 +260,20 @@ class World:
         self.template = "ready"
         self.feed(ev.TemplateReady())
 
-    def edit(self, *, new_interpreter, is_deep=False):
+    def edit(self, *, new_interpreter, is_deep=False, is_settled=True):
         """`is_deep`: of something that no checkpoint has read."""
         self.has_checkpoints = self.has_checkpoints and is_deep
-        self.feed(ev.EditNoticed("a.py changed", new_interpreter=new_interpreter))
-        if not self.machine.stopping:
-            self.edited = self.machine.generation
+        is_over = self.machine.stopping or self.status is not None
+        if not is_over:
+            self.edits += 1
+            self.edited = self.machine.generation + 1
+            self.is_half_written = not is_settled
+        self.feed(ev.EditNoticed("a.py changed", new_interpreter=new_interpreter, is_settled=is_settled))
+        assert is_over or self.edited == self.machine.generation
+
+    def writer_finishes(self):
+        self.is_half_written = False
+        self.feed(ev.Settled())
 
     def stop(self):
         self.stops += 1
@@ -341,12 +399,16 @@ class World:
         for process in list(self.processes.values()):
             if self._proceed(process):
                 return True
-        if self.asked_of_retired:
+        if self.consequences:
+            self.consequences.pop(0)()
+        elif self.is_half_written:
+            self.writer_finishes()
+        elif self.asked_of_retired:
             self.retired_fork_happens()
         elif self.template == "starting":
             self.template_is_ready()
-        elif self.asked:
-            number, ask = next(iter(self.asked.items()))
+        elif (self.asked or self.taken) and not self.stuck:
+            number, ask = next(iter((self.asked | self.taken).items()))
             is_wild = self.characters and ask.role == "app"
             self.fork_happens(number, *(self.characters.pop(0) if is_wild else ()))
         elif self.timers:
@@ -404,17 +466,19 @@ class World:
         assert not self.timers
         assert self.machine.candidate is None
         assert not self.machine.leaving
-        if not self.gave_up:
-            (process,) = self.processes.values()
-            assert process.stage == "serving"
-            assert process.answers
-            assert process.ask.generation == self.machine.generation
+        (process,) = self.processes.values()
+        assert process.stage == "serving"
+        assert process.answers
+        assert self.machine.generation in (process.ask.generation, process.kept_for)
+        assert process.kept_for or process.edits == self.edits, "it was forked after the last edit"
+        is_failure = process.kept_for or process.ask.role == "failure"
+        assert not is_failure or self.reported, "whose failure is answered, or kept from being, has been logged"
         self.is_sound = True
 
     def check_timers(self):
         """A timer of a worker that plays no part any more would have no effect."""
         for timer in self.timers:
-            if not self.machine.knows(timer.worker):
+            if timer.worker and not self.machine.knows(timer.worker):
                 assert copy.deepcopy(self.machine).handle(ev.TimerExpired(timer), self.now) == []
 
 
@@ -425,9 +489,11 @@ characters = st.lists(st.tuples(st.sampled_from(STARTS), st.sampled_from(ENDS)),
 class Supervision(RuleBasedStateMachine):
     """Everything that may happen between two moments of rest."""
 
-    @initialize(is_up=st.booleans(), characters=characters)
-    def begin(self, is_up, characters):
-        self.world = World()
+    @initialize(
+        is_up=st.booleans(), characters=characters, overlap=st.booleans(), on_error=st.sampled_from(["page", "keep"])
+    )
+    def begin(self, is_up, characters, overlap, on_error):
+        self.world = World(Machine(drain_seconds=5.0, startup_seconds=60.0, overlap=overlap, on_error=on_error))
         self.world.feed(ev.Started())
         if is_up:
             self.world.settle(characters)
@@ -453,9 +519,24 @@ class Supervision(RuleBasedStateMachine):
         self.world.lose_template(hopeless=hopeless and self.world.template == "starting")
 
     @precondition(lambda self: self.world.asked)
+    @rule()
+    def a_stand_by_is_taken(self):
+        self.world.standby_is_taken(next(iter(self.world.asked)))
+
+    @precondition(lambda self: self.world.taken)
+    @rule(status=st.sampled_from(STATUSES))
+    def a_stand_by_dies(self, status):
+        self.world.dies_unbegun(next(iter(self.world.taken)), status)
+
+    @precondition(lambda self: self.world.asked or self.world.taken)
+    @rule(how=st.sampled_from(["stopped", "silent"]))
+    def what_owes_a_fork_gets_stuck(self, how):
+        self.world.stuck = how
+
+    @precondition(lambda self: self.world.asked or self.world.taken)
     @rule(start=st.sampled_from(STARTS), end=st.sampled_from(ENDS))
     def a_worker_is_forked(self, start, end):
-        self.world.fork_happens(next(iter(self.world.asked)), start, end)
+        self.world.fork_happens(next(iter(self.world.asked | self.world.taken)), start, end)
 
     @precondition(lambda self: self.world.asked_of_retired)
     @rule(lost=st.booleans())
@@ -481,6 +562,14 @@ class Supervision(RuleBasedStateMachine):
 
     @precondition(lambda self: self.undisturbed())
     @rule(which=which)
+    def a_worker_is_stopped(self, which):
+        processes = self.undisturbed()
+        process = processes[which % len(processes)]
+        process.is_stopped = True
+        self.world.feed(ev.Stopped(process.number))
+
+    @precondition(lambda self: self.undisturbed())
+    @rule(which=which)
     def a_person_debugs_a_worker(self, which):
         processes = self.undisturbed()
         process = processes[which % len(processes)]
@@ -498,9 +587,14 @@ class Supervision(RuleBasedStateMachine):
     # -- people
 
     @precondition(lambda self: not self.world.stops)
-    @rule(new_interpreter=st.sampled_from([False, False, True]), is_deep=st.booleans())
-    def somebody_edits(self, new_interpreter, is_deep):
-        self.world.edit(new_interpreter=new_interpreter, is_deep=is_deep)
+    @rule(new_interpreter=st.sampled_from([False, False, True]), is_deep=st.booleans(), is_settled=st.booleans())
+    def somebody_edits(self, new_interpreter, is_deep, is_settled):
+        self.world.edit(new_interpreter=new_interpreter, is_deep=is_deep, is_settled=is_settled)
+
+    @precondition(lambda self: self.world.is_half_written)
+    @rule()
+    def the_writer_finishes(self):
+        self.world.writer_finishes()
 
     @rule(really=st.sampled_from([False] * 9 + [True]))
     def somebody_stops(self, really):
@@ -527,7 +621,8 @@ class Supervision(RuleBasedStateMachine):
     @invariant()
     def no_old_code_answers_after_an_edit(self):
         for process in self.world.processes.values():
-            assert process.ask.generation >= self.world.edited or not process.answers
+            is_new = max(process.ask.generation, process.kept_for) >= self.world.edited
+            assert is_new or not process.answers
 
     @invariant()
     def whoever_is_not_wanted_ends(self):
@@ -552,7 +647,7 @@ class Supervision(RuleBasedStateMachine):
 
 
 Supervision.TestCase.settings = settings(
-    max_examples=300,
+    max_examples=150,
     stateful_step_count=30,
     deadline=None,
     derandomize=True,

@@ -15,6 +15,8 @@ from firehot_server.messages import (
     Handoff,
     Hold,
     Message,
+    Read,
+    Reads,
     Serve,
     join_descriptors,
     split_descriptors,
@@ -78,6 +80,14 @@ def test_every_message_survives_the_way(kind):
     copy, copied_counts = pickle.loads(pickle.dumps((bare, counts)))
 
     assert join_descriptors(copy, list(fds), copied_counts) == message
+
+
+def test_reads_are_packed_whole():
+    """Whatever a path is made of."""
+    reads = Reads((Read("data", "/a/\udcff", None), Read("lookup", "/a", b""), Read("module", "/ä.py", b"\xff", "ä")))
+
+    assert Reads.unpack(reads.pack()) == reads
+    assert all(type(read) is Read for read in Reads.unpack(reads.pack()).reads)
 
 
 def test_descriptor_fields():

@@ -5,10 +5,29 @@ import traceback
 
 import pytest
 
-from firehot_server.worker.requests import RunningRequests
+from firehot_server.worker.requests import RunningRequests, request_line
 
 PLAIN = [(b"content-type", b"text/plain")]
 EVENTS = [(b"Content-Type", b"text/event-stream; charset=utf-8")]
+PUSH = [(b"content-type", b"Multipart/x-mixed-replace; boundary=frame")]
+
+
+class Board:
+    """Takes notices, and keeps them."""
+
+    def __init__(self):
+        self.up = []
+
+    def put_up(self, text):
+        self.up.append(text)
+        return text
+
+    def take_down(self, slot):
+        self.up.remove(slot)
+
+
+def running(app):
+    return RunningRequests(app, Board())
 
 
 def http(path="/", method="GET"):
@@ -56,7 +75,7 @@ class Server:
     """Runs requests in tasks of their own, as uvicorn does."""
 
     def __init__(self, app):
-        self.requests = RunningRequests(app)
+        self.requests = running(app)
         self.tasks = []
 
     def request(self, scope):
@@ -95,7 +114,7 @@ class Stage:
 
 def test_nothing_runs_at_first():
     """Neither before nor after requests."""
-    requests = RunningRequests(Stage())
+    requests = running(Stage())
 
     assert requests.lines == []
     assert not requests.any_http
@@ -111,10 +130,11 @@ def test_requests_run_until_their_task_ends():
             server.request(scope)
         await server.turn()
         assert server.requests.lines == ["POST /users", "GET /", "WEBSOCKET /chat"]
+        assert server.requests._board.up == server.requests.lines
 
         stage.cue.set()
         await server.turn()
-        assert server.requests.lines == []
+        assert server.requests.lines == server.requests._board.up == []
         assert not server.requests.any_http
 
     asyncio.run(main())
@@ -170,11 +190,14 @@ def test_the_lifespan_is_no_request():
         (http(), [start(EVENTS)], False),
         (http(), [start([(b"content-type", b"text/event-stream")]), body(b"a", more=True)], False),
         (http(), [start([(b"x-content-type", b"text/event-stream")])], True),
+        (http(), [start(PUSH), body(b"a", more=True)], False),
+        (http(), [start([(b"content-type", b"multipart/form-data; boundary=a")])], True),
+        (http(), [start([(b"content-type", b"application/x-ndjson")]), body(b"{}", more=True)], True),
         (websocket(), [{"type": "websocket.accept"}], False),
     ],
 )
 def test_what_will_end_by_itself(scope, messages, ends_by_itself):
-    """Every response but those of server-sent events; not a WebSocket either."""
+    """Every response but those of types that are endless by definition; not a WebSocket either."""
 
     async def main():
         stage = Stage(*messages)
@@ -199,7 +222,7 @@ def test_an_event_stream_is_completed():
         server = Server(stage)
         client = server.request(http("/events"))
         await server.turn()
-        await server.requests.end_event_streams()
+        await server.requests.end_streams()
         assert client.sent == [start(EVENTS), body(b"data: 1\n\n", more=True), END]
 
         stage.cue.set()
@@ -211,6 +234,48 @@ def test_an_event_stream_is_completed():
     asyncio.run(main())
 
 
+def test_a_stream_that_begins_late_is_completed_as_well():
+    """Its handler was still preparing it; what it has sent with its start arrives."""
+
+    async def main():
+        prepared = asyncio.Event()
+
+        async def app(scope, receive, send):
+            await prepared.wait()
+            await send(start(EVENTS))
+            await send(body(b"data: 1\n\n", more=True))
+            await later.wait()
+            await send(body(b"data: 2\n\n", more=True))
+
+        later = asyncio.Event()
+        server = Server(app)
+        client = server.request(http("/events"))
+        await server.turn()
+        await server.requests.end_streams()
+        assert client.sent == []
+        prepared.set()
+        await server.turn()
+        later.set()
+        await server.turn()
+        assert client.sent == [start(EVENTS), body(b"data: 1\n\n", more=True), END]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("scope", "line"),
+    [
+        (http(), "GET /"),
+        ({**http("/search", "POST"), "query_string": b"q=a%20b&page=2"}, "POST /search?q=a%20b&page=2"),
+        (http("/grüße an alle"), "GET /gr%C3%BC%C3%9Fe%20an%20alle"),
+        (websocket("/chat"), "WEBSOCKET /chat"),
+    ],
+)
+def test_request_lines(scope, line):
+    """As they stand in an access log: on one line, whatever the client sends."""
+    assert request_line(scope) == line
+
+
 def test_other_responses_are_left_alone():
     """They end by themselves, or at the deadline."""
 
@@ -219,7 +284,7 @@ def test_other_responses_are_left_alone():
         server = Server(stage)
         client = server.request(http())
         await server.turn()
-        await server.requests.end_event_streams()
+        await server.requests.end_streams()
         assert not client.is_complete
 
         stage.cue.set()
@@ -237,7 +302,7 @@ def test_a_websocket_is_left_alone():
         server = Server(stage)
         client = server.request(websocket())
         await server.turn()
-        await server.requests.end_event_streams()
+        await server.requests.end_streams()
         assert client.sent == [{"type": "websocket.accept"}]
         stage.cue.set()
         await server.turn()
@@ -253,8 +318,8 @@ def test_ending_event_streams_twice():
         server = Server(stage)
         client = server.request(http())
         await server.turn()
-        await server.requests.end_event_streams()
-        await server.requests.end_event_streams()
+        await server.requests.end_streams()
+        await server.requests.end_streams()
         assert client.sent == [start(EVENTS), END]
         stage.cue.set()
         await server.turn()
@@ -272,7 +337,7 @@ def test_an_event_stream_that_is_complete_already():
         server.request(http("/a"))
         other = server.request(http("/b"))
         await server.turn()
-        await server.requests.end_event_streams()
+        await server.requests.end_streams()
         assert other.is_complete
         complete.cue.set()
         endless.cue.set()
@@ -290,7 +355,7 @@ def test_a_client_that_does_not_read_keeps_nobody_waiting():
         stuck, other = server.request(http("/a")), server.request(http("/b"))
         await server.turn()
         stuck.reads.clear()
-        ending = asyncio.create_task(server.requests.end_event_streams())
+        ending = asyncio.create_task(server.requests.end_streams())
         await server.turn()
         assert other.is_complete
         stuck.reads.set()
@@ -304,7 +369,7 @@ def test_a_client_that_does_not_read_keeps_nobody_waiting():
 
 
 def test_the_app_gets_what_the_server_gave():
-    """The same scope and receive; a WebSocket's send, too."""
+    """The same scope and receive."""
     seen = []
 
     async def app(*arguments):
@@ -314,12 +379,40 @@ def test_the_app_gets_what_the_server_gave():
         client = Client()
         receive, send = client.receive, client.send
         for scope in (http(), websocket()):
-            await RunningRequests(app)(scope, receive, send)
+            await running(app)(scope, receive, send)
             assert seen[-1][0] is scope
             assert seen[-1][1] is receive
-        assert seen[-1][2] is send
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("scope", "message"),
+    [
+        (http(), start([])),
+        (http(), start(PLAIN)),
+        (websocket(), {"type": "websocket.accept"}),
+        (websocket(), {"type": "websocket.accept", "subprotocol": "chat", "headers": PLAIN}),
+    ],
+)
+def test_old_code_that_answers_for_failed_code_says_so(scope, message):
+    """In a header of each response; the app's own message is left as it is."""
+
+    async def answered(failed):
+        server = Server(Stage(message))
+        server.requests.failed = failed
+        client = server.request(scope)
+        await server.turn()
+        for task in server.tasks:
+            task.cancel()
+        return client.sent
+
+    before = dict(message)
+    assert asyncio.run(answered(None)) == [message]
+    (sent,) = asyncio.run(answered(7))
+    headers = [*message.get("headers", ()), (b"x-firehot-failure", b"7")]
+    assert sent == {**message, "headers": headers}
+    assert message == before
 
 
 def test_a_traceback_has_no_frame_of_ours():
@@ -333,7 +426,7 @@ def test_a_traceback_has_no_frame_of_ours():
 
     async def main():
         with pytest.raises(ConnectionError) as caught:
-            await RunningRequests(broken)(http(), None, refuse)
+            await running(broken)(http(), None, refuse)
         return [frame.filename for frame in traceback.extract_tb(caught.value.__traceback__)]
 
     assert set(asyncio.run(main())) == {__file__}
@@ -347,7 +440,7 @@ def test_an_app_that_raises_before_it_is_awaited():
 
     async def main():
         with pytest.raises(TypeError, match="wrong arguments"):
-            await RunningRequests(app)(http(), None, None)
+            await running(app)(http(), None, None)
 
     asyncio.run(main())
 
@@ -359,7 +452,7 @@ def test_the_error_of_the_lifespan_is_kept():
         raise OSError("no database")
 
     async def main():
-        requests = RunningRequests(app)
+        requests = running(app)
         with pytest.raises(OSError, match="no database") as caught:
             await requests({"type": "lifespan"}, None, None)
         assert requests.lifespan_error is caught.value
@@ -375,7 +468,7 @@ def test_a_lifespan_without_error():
             raise OSError
 
     async def main():
-        requests = RunningRequests(app)
+        requests = running(app)
         await requests({"type": "lifespan"}, None, None)
         with pytest.raises(OSError):
             await requests(http(), None, None)

@@ -5,6 +5,7 @@ import os
 import pytest
 from uvicorn import Config
 
+from firehot_server.config import Settings
 from firehot_server.supervisor.rules import ReloadRules, is_pruned
 
 
@@ -17,9 +18,9 @@ def here(tmp_path, monkeypatch):
     return folder
 
 
-def rules(**options):
+def rules(settings=None, **options):
     reload_options = {f"reload_{name}": value for name, value in options.items()}
-    return ReloadRules(Config("app:app", reload=True, log_config=None, **reload_options))
+    return ReloadRules(Config("app:app", reload=True, log_config=None, **reload_options), settings)
 
 
 @pytest.mark.parametrize(
@@ -122,6 +123,28 @@ def test_exclude_goes_before_include(here):
 def test_excluding_every_python_file(here):
     """uvicorn drops its own default pattern then."""
     assert not rules(excludes=["*.py"]).allows(str(here / "app.py"))
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [("app.py", True), ("deep/generated/x/tables.py", False), ("lib/generated.py", True), ("old.cfg", False)],
+)
+def test_patterns_of_an_integration(here, path, allowed):
+    """They are for whole paths, and a star stands for folders, too: unlike uvicorn's."""
+    excluding = rules(Settings(exclude_patterns=("*/generated/*", f"{here}/old.*")))
+
+    assert excluding.allows_data(str(here / path)) is allowed
+    assert excluding.allows(str(here / path)) is (allowed and path.endswith(".py"))
+
+
+def test_extra_files_count_wherever_they_are(here, tmp_path):
+    """Also beside the reload dirs; but what a pattern excludes is excluded."""
+    (here / "src").mkdir()
+    extra = str(tmp_path / "extra.cfg")
+
+    assert rules(Settings(extra_files=(extra,)), dirs=["src"]).allows_data(extra)
+    assert not rules(dirs=["src"]).allows_data(extra)
+    assert not rules(Settings(extra_files=(extra,), exclude_patterns=("*.cfg",))).allows_data(extra)
 
 
 def test_no_folder_is_searched_without_an_include(here):

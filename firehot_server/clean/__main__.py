@@ -1,8 +1,8 @@
-"""Entry point of the template process: `python .../firehot_server/template PACKAGES CHANNEL LIFELINE WORKER`.
+"""Entry point of a clean process: `python .../firehot_server/clean PACKAGES MODULE ARGUMENTS...`.
 
 Started by its path rather than with `-m`, so that the current folder never is on `sys.path` while the interpreter
 and this package start: a project's own `random.py` must not be run here. Nor by way of PYTHONPATH, which often names
-the project: what it names is looked at last for now. The supervisor sends the real path later.
+the project: what it names is looked at last for now. The real path comes later.
 """
 
 import os
@@ -15,11 +15,11 @@ if __name__ == "__main__":
 
     import typing  # noqa: F401 - what the package itself needs; beside it may lie anything
 
-    # The supervisor's own copy of this package, even if another one is installed.
+    # The caller's own copy of this package, even if another one is installed.
     sys.path.insert(0, sys.argv[1])
     import firehot_server  # noqa: F401
 
     sys.path.append(sys.path.pop(0))
-    from firehot_server.template.process import main
+    from importlib import import_module
 
-    main(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    import_module(sys.argv[2]).main(*sys.argv[3:])

@@ -1,0 +1,1 @@
+"""firehot_server for Django: `manage.py runserver` that reloads by forking."""

@@ -1,0 +1,1 @@
+"""firehot_server for Flask: `flask firehot`, which reloads by forking."""
