@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections import deque
 from dataclasses import dataclass
@@ -94,10 +95,12 @@ def _place_of_syntax_error(error: SyntaxError, is_first_party: Callable[[str], b
     if not isinstance(path, str) or not path:
         return  # the compiler does not say where, as for a NUL in the source; the import statement must do
     line = error.lineno if isinstance(error.lineno, int) and error.lineno > 0 else 1
-    excerpt = excerpt_around(path, line)
-    if not excerpt.lines and isinstance(error.text, str):
-        # Such as exec() of a string: there is no file, but the line itself is known.
+    if isinstance(error.text, str) and not os.path.exists(path):
+        # Such as exec() of a string: there is no file, but the line itself is known. What linecache has under that
+        # name may be another string: since Python 3.13 the one of `python -c`.
         excerpt = Excerpt(line, (shortened(error.text.rstrip("\r\n"), LINE_LIMIT),))
+    else:
+        excerpt = excerpt_around(path, line)
     columns = _columns_of_syntax_error(error, line, excerpt.line(line))
     yield Frame(path, line, "", excerpt, is_first_party(path), columns)
 

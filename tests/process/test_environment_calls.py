@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import importlib
 import os
 import pickle
@@ -255,20 +256,28 @@ def test_from_asyncio(environment):
 
 
 def test_hundreds_of_calls_leave_nothing(environment):
-    """No descriptor, process, or memory in the caller or in the template."""
+    """No descriptor, process, or memory in the caller or in the template.
+
+    Memory that comes and goes hides in the least of several measurements; what is left for good does not.
+    """
+    (template,) = processes.children("self")
 
     def run(times):
         for _ in range(times):
             process = environment.exec(abs, -1)
             assert environment.communicate_isolated(process) == 1
-        (template,) = processes.children("self")
         until(lambda: len(processes.children(template)) == 1, "the stand-by alone")
         until(lambda: environment.update_environment() or not environment._session._running, "the last one's end")
+        gc.collect()
         return [(open_descriptors(pid), processes.private_kilobytes(pid)) for pid in (os.getpid(), template)]
 
-    before = run(50)
-    after = run(300)
-    for (descriptors, memory), (descriptors_after, memory_after) in zip(before, after, strict=True):
+    def least():
+        caller_and_template = zip(*(run(20) for _ in range(5)), strict=True)
+        return [tuple(map(min, zip(*rounds, strict=True))) for rounds in caller_and_template]
+
+    before = least()
+    run(200)
+    for (descriptors, memory), (descriptors_after, memory_after) in zip(before, least(), strict=True):
         assert descriptors_after <= descriptors
         assert memory_after - memory < 4_000
 
