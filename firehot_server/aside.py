@@ -58,12 +58,25 @@ class AsideReader:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._size = 0
+        self.untaken = bytearray()
+        """What was seen, and was not taken yet."""
+        self.taken = 0
+        """Bytes."""
 
-    def read(self) -> bytes:
-        """What was laid down since the last time."""
-        data = os.pread(self.fd, max(os.fstat(self.fd).st_size - self._size, 0), self._size)
-        self._size += len(data)
+    @property
+    def seen(self) -> int:
+        """Bytes."""
+        return self.taken + len(self.untaken)
+
+    def look(self) -> None:
+        """See what was laid down since the last time."""
+        self.untaken += os.pread(self.fd, max(os.fstat(self.fd).st_size - self.seen, 0), self.seen)
+
+    def take(self, size: int) -> bytes:
+        """The first bytes of what was seen."""
+        data = bytes(self.untaken[:size])
+        del self.untaken[:size]
+        self.taken += size
         return data
 
     def close(self) -> None:

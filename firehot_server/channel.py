@@ -67,10 +67,6 @@ class Channel:
         """False: it was tried in vain."""
         self._aside_out: AsideWriter | None = None
         self._aside_in: AsideReader | None = None
-        self._aside_buffer = bytearray()
-        """What the peer has laid down, and was not taken as messages yet."""
-        self._aside_taken = 0
-        """Bytes."""
         self._eof = False
         self.has_lost_descriptors = False
         """That is why the end has come: this process has too many files open."""
@@ -106,19 +102,16 @@ class Channel:
     def close(self) -> None:
         """Close this end, and every descriptor that arrived or was to leave unclaimed."""
         self._socket.close()
-        self._close_aside()
+        for file in (self._aside_out, self._aside_in):
+            if file is not None:
+                file.close()
+        self._aside_out = self._aside_in = None
         for fd in self._incoming_descriptors:
             os.close(fd)
         for _, fds in self._outgoing:
             _close_all(fds)
         self._incoming_descriptors.clear()
         self._outgoing.clear()
-
-    def _close_aside(self) -> None:
-        for file in (self._aside_out, self._aside_in):
-            if file is not None:
-                file.close()
-        self._aside_out = self._aside_in = None
 
     # -- sending
 
@@ -177,12 +170,13 @@ class Channel:
         return True
 
     def _begin_to_lay_down(self) -> AsideWriter:
-        aside = self._aside_out = AsideWriter()
+        aside = AsideWriter()
         try:
             copy = os.dup(aside.fd)
         except OSError:
-            self._close_aside()
+            aside.close()
             raise
+        self._aside_out = aside
         self.send(LaysDown((copy,)))
         return aside
 
@@ -350,7 +344,8 @@ class Channel:
             place = self._place_of_frame()
             if place is None:
                 return self._next_laid_down()
-            if self._aside_taken < place:
+            taken = self._aside_in.taken if self._aside_in is not None else 0
+            if taken < place:
                 reads = self._next_laid_down()
                 if reads is None:
                     raise ChannelGarbled("something that was laid down is missing")
@@ -367,8 +362,8 @@ class Channel:
         length, size, place, _ = _HEADER.unpack_from(self._incoming)
         if len(self._incoming) < _HEADER.size + length or self._bulk_filled < size:
             return None
-        if self._aside_taken + len(self._aside_buffer) < place:
-            self._look_aside()
+        if self._aside_in is not None and self._aside_in.seen < place:
+            self._aside_in.look()
         return cast("int", place)
 
     def _next_frame(self) -> Message:
@@ -388,29 +383,25 @@ class Channel:
         if self._aside_in is not None:
             self._aside_in.close()
         self._aside_in = AsideReader(file[0]) if file else None
-        self._aside_buffer.clear()
-        self._aside_taken = 0
         self._look_aside()
 
     def _look_aside(self) -> None:
         if self._aside_in is not None:
-            self._aside_buffer += self._aside_in.read()
+            self._aside_in.look()
 
     def _next_laid_down(self) -> Reads | None:
         """None, too, if what was sent before it has not come yet."""
-        if len(self._aside_buffer) < _HEADER.size:
+        aside = self._aside_in
+        if aside is None or len(aside.untaken) < _HEADER.size:
             return None
-        length, _, place, _ = _HEADER.unpack_from(self._aside_buffer)
+        length, _, place, _ = _HEADER.unpack_from(aside.untaken)
         end = _HEADER.size + length
-        if len(self._aside_buffer) < end or self._received < place:
+        if len(aside.untaken) < end or self._received < place:
             return None
         try:
-            reads = Reads.unpack(bytes(self._aside_buffer[_HEADER.size : end]))
+            return Reads.unpack(aside.take(end)[_HEADER.size :])
         except Exception as error:
             raise ChannelGarbled(f"{type(error).__name__}: {error}") from error
-        del self._aside_buffer[:end]
-        self._aside_taken += end
-        return reads
 
     def _take_bulk(self) -> bytes | bytearray:
         data, self._bulk, self._bulk_filled = self._bulk, None, 0
