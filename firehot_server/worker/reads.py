@@ -15,7 +15,7 @@ import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from firehot_server.machinery import as_machinery
 from firehot_server.worker.emptied import may_be_filled
@@ -29,6 +29,7 @@ ANNOUNCING: Final = "get_announced_code"
 """The name of the function that reads the source of modules, and announces it."""
 
 _MAGIC = importlib.util.MAGIC_NUMBER.hex()
+_BLOCK_BYTES = 1 << 16
 _DIGEST_SIZE = 8  # of importlib.util.source_hash, in bytes
 
 
@@ -49,6 +50,11 @@ def watch_source_reads(
         running: entered, in the thread that imports it, for as long as such a module runs.
     """
     load_by_mtime = SourceFileLoader.get_code
+    read_file = SourceFileLoader.get_data
+
+    def source_of(loader: SourceFileLoader, path: str) -> bytes:
+        read: Any = loader.get_data
+        return _content(path) if getattr(read, "__func__", None) is read_file else read(path)
 
     @as_machinery
     def get_announced_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
@@ -56,9 +62,9 @@ def watch_source_reads(
         if not is_first_party(path):
             return load_by_mtime(self, fullname)
         try:
-            source = self.get_data(path)
+            source = source_of(self, path)
             while not source and may_be_filled(path):
-                source = self.get_data(path)
+                source = source_of(self, path)
         except FileNotFoundError:
             announce(fullname, path, None)  # it was to be loaded from just there
             raise
@@ -108,7 +114,10 @@ class BytecodeCache:
         """The code compiled from the source with this digest, if it is there and whole."""
         if not self._folder:
             return None
-        data = _content(f"{self._folder}/{key}")
+        try:
+            data = _content(f"{self._folder}/{key}")
+        except OSError:
+            return None
         body = data[2 * _DIGEST_SIZE :]
         if data[: 2 * _DIGEST_SIZE] != digest + importlib.util.source_hash(body):
             return None
@@ -134,14 +143,13 @@ class BytecodeCache:
 
 
 def _content(path: str) -> bytes:
-    """Empty where there is none. Without a file object, let alone one of a path: hundreds of these are read."""
+    """All of the file, without a file object, which takes longer than the reading: an import reads hundreds."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        return os.read(fd, os.fstat(fd).st_size)
-    except OSError:
-        return b""
+        # To its end, which need not be where its size says: on a disk of another machine that may be an older one.
+        parts = [os.read(fd, os.fstat(fd).st_size + 1)]
+        while parts[-1]:
+            parts.append(os.read(fd, _BLOCK_BYTES))
+        return b"".join(parts)
     finally:
         os.close(fd)
