@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import signal
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,7 +27,7 @@ from firehot_server.messages import (
 )
 from firehot_server.notices import NoticeBoard
 from firehot_server.worker import connections, partings
-from firehot_server.worker.accepting import last_accepted, stop_accepting
+from firehot_server.worker.accepting import Listener, last_accepted, quiet_accepting, stop_accepting
 from firehot_server.worker.handoff import Handoffs
 from firehot_server.worker.importing import AppFailed, describe, import_app
 from firehot_server.worker.lifecycle_log import capture_lifespan_errors, quiet_lifecycle
@@ -36,6 +35,7 @@ from firehot_server.worker.lingering import Lingering
 from firehot_server.worker.requests import RunningRequests
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
 
     from firehot_server.discovery.origin import Origins
@@ -87,7 +87,7 @@ class EngineServer(uvicorn.Server):
         self.engine.link.listen(loop, self._answer)
         loop.add_signal_handler(signal.SIGTERM, self._begin_drain, Drain(self._drain_seconds, handoff=False))
         try:
-            with quiet_lifecycle():
+            with quiet_lifecycle(), quiet_accepting():
                 await self._serve(sockets)
         finally:
             self.engine.link.deafen(loop)
@@ -171,7 +171,7 @@ class EngineServer(uvicorn.Server):
 
     def _take_up(self, message: TakeUp) -> None:
         """The newer code fails: this one answers on, and says so."""
-        sockets = [socket.socket(fileno=fd) for fd in message.sockets]
+        sockets: list[socket.socket] = [Listener(fileno=fd) for fd in message.sockets]
         if self._drain is not None:
             for sock in sockets:
                 sock.close()
@@ -320,7 +320,7 @@ def take_sockets(link: Link) -> list[socket.socket]:
     message = link.receive()
     if not isinstance(message, Serve):
         raise AssertionError(message)
-    return [socket.socket(fileno=fd) for fd in message.sockets]
+    return [Listener(fileno=fd) for fd in message.sockets]
 
 
 def drive(server: uvicorn.Server, engine: Engine) -> None:

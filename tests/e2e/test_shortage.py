@@ -11,6 +11,7 @@ from tests.support.raw_http import Client, get
 from tests.support.waiting import until
 
 LEAKS = """
+import asyncio
 import os
 import service
 
@@ -25,6 +26,8 @@ async def app(scope, receive, send):
                 held.append(os.open(os.devnull, os.O_RDONLY))
         except OSError:
             pass
+    if scope["path"] == "/slow":
+        await asyncio.sleep(2)
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": service.TEXT.encode()})
 """
@@ -102,10 +105,31 @@ def test_an_app_that_opens_all_the_files_it_may(serve, project):
         last.send(get("/"))
         assert last.answer().text == "one"
         client.send(get("/"))
+        server.wait_log(r"Connections wait: Too many open files in process \d+\. ")
         project.say("two")
         assert client.answer().text == "two"
         last.send(get("/"))
         assert last.answer().text == "two"
+    assert server.log.count("Too many open files") <= 2  # of `last`, too, if it came before the other had gone
+    assert "Traceback" not in server.log
+
+
+def test_no_files_left_and_no_listening_socket_any_more(serve, project):
+    """asyncio means to accept again after a second; by then a worker that still has a request to answer does not."""
+    project.write("app.py", LEAKS)
+    server = serve("--loop", "asyncio", before=limited_files(200))
+    address = ("127.0.0.1", server.port)
+    with Client(address) as slow, Client(address) as last:
+        slow.send(get("/slow"))
+        last.send(get("/leak"))
+        assert last.answer().text == "one"
+        with Client(address) as client:
+            client.send(get("/"))
+            server.wait_log("Connections wait: ")
+            project.say("two")
+            assert client.answer().text == "two"
+            assert slow.answer().text == "one"
+    assert "Traceback" not in server.log
 
 
 def test_a_full_disk_for_caches(serve, project, tmp_path):
