@@ -514,7 +514,7 @@ class Machine:
             self._page_failed(worker, headline)
         elif worker.origin:
             self._rewind_further(worker, f"{headline}, from {worker.origin}")
-        elif (worker.is_stopped or _is_killed(status)) and not worker.is_second_try:
+        elif (worker.is_stopped or _is_sudden(status)) and not worker.is_second_try:
             self._rewind_further(worker, headline)
         else:
             self._show(worker, with_cause(sentence_only(headline, _advice(worker, status)), worker.cause), now)
@@ -769,9 +769,14 @@ def _ending_of(worker: Worker, status: int | None) -> str:
 _FORK_ADVICE = "Whatever is forked ends at once: does a library do something after a fork, or something kill processes?"
 
 
-def _is_killed(status: int | None) -> bool:
+def _is_killed(status: int) -> bool:
     """By SIGKILL, which is not of the app's doing: somebody sent it, or the kernel, for want of memory."""
-    return status is not None and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+def _is_sudden(status: int | None) -> bool:
+    """It was killed, or nobody knows: its parent has ended as well, and was killed perhaps."""
+    return status is None or _is_killed(status)
 
 
 def _advice(worker: Worker, status: int | None) -> str:

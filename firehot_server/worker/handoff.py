@@ -62,8 +62,11 @@ class Handoffs:
     def _adopted(self, task: asyncio.Task[None]) -> None:
         self.adoptions.discard(task)
         self._progress()
-        if not task.cancelled() and isinstance(error := task.exception(), OSError):
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, OSError):
             logger.debug("A connection was lost on its way to this worker: %s", error)
+        elif error is not None:
+            logger.error("A connection could not be taken up by this worker", exc_info=error)
 
     def create_protocol(self) -> asyncio.Protocol:
         """One for a connection of this server."""

@@ -64,6 +64,8 @@ from firehot_server.supervisor.machine import (
 DRAIN, STARTUP = 5.0, 60.0
 STOPPED = "was stopped (SIGSTOP or the like)"
 EXIT_3, SEGFAULT, KILLED = 3 << 8, int(signal.SIGSEGV), int(signal.SIGKILL)
+# Ends that are hardly the app's doing. Nobody knows of one whose parent, the template, was killed too.
+SUDDEN = ((KILLED, "was killed by SIGKILL"), (None, "disappeared"))
 CHECKPOINT = "the checkpoint before routes"
 BROKEN = sentence_only("SyntaxError: expected ':'", "Add a colon.")
 NEEDS_LOOP = (
@@ -753,19 +755,25 @@ TABLE = [
     ("trying again", Forked(3), begun(3)),
     ("trying again", CHANGED, [*abandon(3, "fork"), Cut(3), TellHold(1), *fork(4, 3)]),
     # -- a worker that somebody kills while it starts
-    (
-        "importing",
-        Exited(1, KILLED),
-        [
-            *forget(1),
-            *again("The worker was killed by SIGKILL while the app was imported", ""),
-            *fork(2, 1, leaves_checkpoints=False),
-        ],
+    *(
+        (
+            "importing",
+            Exited(1, status),
+            [
+                *forget(1),
+                *again(f"The worker {ending} while the app was imported", ""),
+                *fork(2, 1, leaves_checkpoints=False),
+            ],
+        )
+        for status, ending in SUDDEN
     ),
-    (
-        "trying again a first start",
-        Exited(2, KILLED),
-        [*forget(2), *show(3, 1, Described("The worker was killed by SIGKILL while the app was imported"))],
+    *(
+        (
+            "trying again a first start",
+            Exited(2, status),
+            [*forget(2), *show(3, 1, Described(f"The worker {ending} while the app was imported"))],
+        )
+        for status, ending in SUDDEN
     ),
     # -- somebody is still writing
     ("half imported", Settled(), part(1) + cancel(2, "startup")),
