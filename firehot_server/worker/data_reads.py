@@ -132,8 +132,8 @@ class DataReads:
 
     def opened(self, path: Any, _mode: str | None, flags: int) -> None:
         """A file is about to be opened."""
-        if isinstance(path, int):
-            return
+        if threading.get_ident() in reads.READING or isinstance(path, int):
+            return  # those of the import system are announced elsewhere
         if flags & os.O_ACCMODE != os.O_RDONLY:
             self._note_written(_absolute(path))
         elif self._counts and not _is_by_import(frame := sys._getframe(2), path) and not self._is_by_tracer(frame):
@@ -217,9 +217,9 @@ def _temporary_folder() -> str:
 
 
 def _is_by_import(frame: FrameType, path: Any) -> bool:
-    """The import system reads for itself, or we do for it: source that is announced elsewhere, or bytecode."""
+    """The import system reads for itself: source that is announced elsewhere, or bytecode."""
     if frame.f_code.co_filename != MACHINERY:
-        return frame.f_code.co_filename == reads.__file__
+        return False
     caller = frame.f_back
     return (caller is not None and caller.f_code.co_name == reads.ANNOUNCING) or os.fsdecode(path).endswith(_BYTECODE)
 

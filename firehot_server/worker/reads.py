@@ -14,6 +14,7 @@ import os
 import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from threading import get_ident
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 ANNOUNCING: Final = "get_announced_code"
 """The name of the function that reads the source of modules, and announces it."""
+
+READING: Final[set[int]] = set()
+"""The threads that read a module's source or bytecode just now, by their identifiers (`threading.get_ident`)."""
 
 _MAGIC = importlib.util.MAGIC_NUMBER.hex()
 _BLOCK_BYTES = 1 << 16
@@ -144,7 +148,12 @@ class BytecodeCache:
 
 def _content(path: str) -> bytes:
     """All of the file, without a file object, which takes longer than the reading: an import reads hundreds."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    thread = get_ident()
+    READING.add(thread)
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        READING.discard(thread)
     try:
         # To its end, which need not be where its size says: on a disk of another machine that may be an older one.
         parts = [os.read(fd, os.fstat(fd).st_size + 1)]
