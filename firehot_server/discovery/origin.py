@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Self, TypeGuard
 
-_INSTALLED_MARKS = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+_SITE, _DIST = f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}"
 _EMPTY, _HERE, _UP = (f"{os.sep}{part}{os.sep}" for part in ("", ".", ".."))  # parts of an untidy path
 
 
@@ -69,7 +69,7 @@ class Origins:
         return not form.startswith(self.stdlib) and not self._is_installed(form)
 
     def _is_installed(self, form: str) -> bool:
-        return form.startswith(self.installed) or any(mark in form for mark in _INSTALLED_MARKS)
+        return form.startswith(self.installed) or _SITE in form or _DIST in form
 
 
 def _is_file(path: str | None) -> TypeGuard[str]:
