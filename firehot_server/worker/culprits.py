@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
+import functools
 import os
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -33,6 +36,12 @@ _LISTENERS = (__file__, audit_events.__file__)
 _TEMPORARY = ("tempfile.mkdtemp", "tempfile.mkstemp")
 
 
+# Where a thread is started, on Pythons on which no audit event tells of that.
+_STARTS: tuple[tuple[Any, str], ...] = (
+    ((threading, "_start_new_thread"), (_thread, "start_new_thread")) if sys.version_info < (3, 12) else ()
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     """Where and when it was done."""
@@ -58,16 +67,21 @@ class Culprits:
         self._handlers: dict[str, Callable[..., None]] = {event: self._handler(what) for event, what in _EVENTS.items()}
         self._handlers["open"] = self._opened
         self._handlers |= dict.fromkeys(_TEMPORARY, self._made_temporary)
+        self._starts = [_Start(*place, self._handlers["_thread.start_new_thread"]) for place in _STARTS]
 
     def listen(self, events: AuditEvents) -> None:
         """From now on."""
         for event, handler in self._handlers.items():
             events.on(event, handler)
+        for start in self._starts:
+            start.replace()
 
     def ignore(self, events: AuditEvents) -> None:
         """No longer."""
         for event, handler in self._handlers.items():
             events.off(event, handler)
+        for start in self._starts:
+            start.restore()
 
     def acquit(self) -> None:
         """All that was done until now has been undone."""
@@ -115,3 +129,25 @@ class Culprits:
             frame = frame.f_back
         now = time.monotonic()
         return Trace(what, "", 0, now) if frame is None else Trace(what, frame.f_code.co_filename, frame.f_lineno, now)
+
+
+class _Start:
+    """A function that starts a thread: for a while, one that tells is in its place."""
+
+    def __init__(self, module: Any, name: str, tell: Callable[[], None]) -> None:
+        original = getattr(module, name)
+
+        @functools.wraps(original)
+        def start(*arguments: Any, **keywords: Any) -> Any:
+            tell()
+            return original(*arguments, **keywords)
+
+        self._module, self._name, self._original, self._telling = module, name, original, start
+
+    def replace(self) -> None:
+        setattr(self._module, self._name, self._telling)
+
+    def restore(self) -> None:
+        """If nobody has put another there."""
+        if getattr(self._module, self._name) is self._telling:
+            setattr(self._module, self._name, self._original)

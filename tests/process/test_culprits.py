@@ -1,6 +1,8 @@
 """Who left something behind that no copy may share: file and line. In forked children, as audit hooks are for ever."""
 
+import _thread
 import sys
+import threading
 
 import pytest
 
@@ -11,7 +13,6 @@ from tests.support.processes import in_fork
 
 SOCKET, THREAD = ("it left a socket open",), ("it left a thread running (poll)",)
 FILE, PROCESS = ("it left a file for writing open",), ("it left a child process running",)
-needs_thread_events = pytest.mark.skipif(sys.version_info < (3, 12), reason="no audit event tells of a thread")
 TEMPORARY = ("it made temporary files",)
 
 
@@ -59,8 +60,8 @@ def accused(project, findings, *sources):
     ("source", "findings"),
     [
         ("import socket\nkept = socket.socket()\n", SOCKET),
-        pytest.param("import threading\nthreading.Thread(target=int).start()\n", THREAD, marks=needs_thread_events),
-        pytest.param("import _thread\n_thread.start_new_thread(int, ())\n", THREAD, marks=needs_thread_events),
+        ("import threading\nthreading.Thread(target=int).start()\n", THREAD),
+        ("import _thread\n_thread.start_new_thread(int, ())\n", THREAD),
         ("\nkept = open('/dev/null', 'w')\n", FILE),
         ("\nkept = open('/dev/null', 'a')\n", FILE),
         ("import os\nkept = os.open('/dev/null', os.O_RDWR)\n", FILE),
@@ -162,12 +163,15 @@ def test_what_is_done_when_nobody_listens_any_more(project):
     """The app is imported: what it does then is its own business, and costs nothing."""
 
     def run():
+        former = (vars(threading).get("_start_new_thread"), _thread.start_new_thread)
         scene = Scene(project)
         scene.culprits.ignore(scene.events)
-        scene.run("import socket\nkept = socket.socket()\n")
-        return scene.accused(SOCKET), dict(scene.events._handlers)
+        scene.run("import socket, threading\nkept = socket.socket()\nthreading.Thread(target=int).start()\n")
+        accused = scene.accused(SOCKET), scene.accused(THREAD)
+        is_as_before = (vars(threading).get("_start_new_thread"), _thread.start_new_thread) == former
+        return accused, dict(scene.events._handlers), is_as_before
 
-    assert in_fork(run) == (None, {})
+    assert in_fork(run) == ((None, None), {}, True)
 
 
 @pytest.mark.parametrize(
