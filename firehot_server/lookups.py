@@ -43,8 +43,9 @@ def watch_lookups(is_first_party: Callable[[str], bool], announce: Announce) -> 
         if beginning is None:
             beginning = os.path.join(folder, "")
             beginning = beginnings[folder] = beginning if is_first_party(beginning) else ""
-        if beginning:
-            path = beginning + fullname.rpartition(".")[2]
+        name = fullname.rpartition(".")[2]
+        if beginning and os.sep not in name:  # "shop/main" is no module, though there may be such a file
+            path = beginning + name
             announce(path, _found(spec, path))
             if abs(time() - self._path_mtime) < _STEP_SECONDS:
                 self._path_mtime = -1  # its list of names may be older than another change of that date
@@ -88,7 +89,9 @@ class _MissingFolder:
         self._announce = announce
 
     def find_spec(self, fullname: str, _target: ModuleType | None = None) -> None:
-        self._announce(os.path.join(self._folder, fullname.rpartition(".")[2]), NOTHING)
+        name = fullname.rpartition(".")[2]
+        if os.sep not in name:
+            self._announce(os.path.join(self._folder, name), NOTHING)
 
 
 def _found(spec: ModuleSpec | None, path: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from types import TracebackType
@@ -68,13 +69,16 @@ def describe(error: BaseException, origins: Origins) -> Failure:
 
 
 def _without_marked(trace: TracebackType | None) -> TracebackType | None:
-    """Leave out frames with a local variable `__traceback_hide__`, a mark that debuggers of the field know as well."""
+    """Leave out frames with a local or global variable `__traceback_hide__`, a mark that debuggers of the field know as
+    well.
+    """
     calls = []
     while trace is not None:
         calls.append(trace)
         trace = trace.tb_next
     for call in reversed(calls):
-        if _MARK not in call.tb_frame.f_locals:
+        frame = call.tb_frame
+        if _MARK not in frame.f_locals and _MARK not in frame.f_globals:
             trace = TracebackType(trace, call.tb_frame, call.tb_lasti, call.tb_lineno)
     return trace
 
@@ -90,9 +94,12 @@ def _not_found(config: uvicorn.Config, message: str) -> Failure:
         advice = "Name the app as <module>:<attribute>, for example main:app."
     elif "Attribute" in message:
         advice = f"Define {attribute} in that module, or name another attribute."
+    elif os.sep in module:
+        name = module.removesuffix(".py").strip(os.sep).replace(os.sep, ".")
+        advice = f"Name the module as an import statement does: {name}:{attribute}."
     else:
         advice = "Check the name, the current folder and --app-dir."
-    return sentence_only(message, f"{message} {advice}")
+    return sentence_only(message, advice)
 
 
 def _cause(error: BaseException) -> BaseException:

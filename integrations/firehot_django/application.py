@@ -24,6 +24,8 @@ from firehot_server import generation
 if TYPE_CHECKING:
     from firehot_django.asgi import Application
 
+__traceback_hide__ = True
+
 _COLOURS: Final = re.compile("\x1b\\[[0-9;]*m")
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from firehot_django.asgi import Application
 
+__traceback_hide__ = True
+
 
 def load(command: Command, options: Mapping[str, Any]) -> Application:
     """Check the project, and say what there is to say of it: more at the first time than after each reload.

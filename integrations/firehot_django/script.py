@@ -14,6 +14,8 @@ from django.core.management import ManagementUtility
 if TYPE_CHECKING:
     from firehot_django.invocation import Script
 
+__traceback_hide__ = True
+
 
 class _Reached(BaseException):
     """The script has come to Django's command line."""

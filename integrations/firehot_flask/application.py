@@ -20,6 +20,8 @@ from firehot_server import generation
 if TYPE_CHECKING:
     from flask import Flask
 
+__traceback_hide__ = True
+
 
 def create() -> Gateway:
     """Make it, from what the command has left in the environment.
@@ -27,7 +29,6 @@ def create() -> Gateway:
     Raises:
         NoAppException: there is no app, in flask's own words.
     """
-    __traceback_hide__ = True
     launch = Launch.take(os.environ)
     load_dotenv(launch.env_file, load_defaults=launch.dotenv)
     app = _load(launch)
@@ -41,7 +42,6 @@ def create() -> Gateway:
 
 
 def _load(launch: Launch) -> Flask:
-    __traceback_hide__ = True
     path = launch.app or os.environ.get("FLASK_APP") or None
     try:
         return ScriptInfo(path, set_debug_flag=launch.set_debug_flag).load_app()

@@ -158,6 +158,7 @@ def test_a_lifespan_startup_that_never_ends(serve, project):
         ("nosuch:app", 'Could not import module "nosuch".'),
         ("app:nosuch", 'Attribute "nosuch" not found in module "app".'),
         ("app", 'must be in format "<module>:<attribute>"'),
+        ("shop/main:app", "Name the module as an import statement does: shop.main:app."),
     ],
 )
 def test_an_app_that_does_not_exist(serve, app, expected):
@@ -166,6 +167,7 @@ def test_an_app_that_does_not_exist(serve, app, expected):
     response = server.get()
     assert response.status_code == 500
     assert expected in response.text
+    assert server.log.count(expected) == 1
 
 
 def test_a_missing_app_module_heals_when_it_appears(serve, project):

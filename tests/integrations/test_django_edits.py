@@ -159,6 +159,7 @@ def test_a_broken_edit_is_a_page_and_heals(site, name, old, new, kind, word):
     assert kind in answer.json()["error"]
     assert word in answer.text
     assert f"{name} changed" in answer.text
+    assert "firehot_django" not in answer.text  # no frames of ours
 
     site.reload(site.write, name, good)
     assert site.server.text("/") == "hello one"

@@ -214,6 +214,13 @@ def test_a_module_that_cannot_be_found_is_announced_where_it_was_looked_for(proj
     )
 
 
+def test_a_name_that_no_module_can_have(project):
+    """Else the file would be found there later, as if it were new."""
+    write_all(project, {"shop/main.py": ""})
+
+    assert looked(project, "shop/main", path=[str(project), str(project / "missing")]) == []
+
+
 def test_a_standard_module_that_the_project_would_come_before(project):
     """Its folder is on the path before that of the standard library."""
     assert looked(project, "this_is_nowhere", "wave")[-1] == ("wave", b"")

@@ -36,6 +36,17 @@ def test_calls_that_are_marked_are_left_out():
         assert "in hidden" not in failure.traceback
 
 
+def test_calls_of_a_module_that_is_marked_are_left_out():
+    """All of an integration is no part of what went wrong."""
+    module = {"__traceback_hide__": True}
+    exec("def hidden(function):\n    function()\n", module)
+
+    failure = caught(module["hidden"], shown)
+
+    assert "hidden" not in [frame.function for frame in failure.frames]
+    assert failure.frames[-1].function == "fails"
+
+
 def test_an_endless_recursion_can_be_described():
     """Its traceback is as deep as the interpreter allows."""
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from firehot_django.asgi import Application
 
+__traceback_hide__ = True
+
 _ERRORS: Final = {
     errno.EACCES: "You don't have permission to access that port.",
     errno.EADDRINUSE: "That port is already in use.",
