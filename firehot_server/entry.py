@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,18 @@ def main(name: str = "firehot-uvicorn") -> None:
     Args:
         name: how the command calls itself in its messages.
     """
-    template = _spawn_ahead() if wants_template(sys.argv[1:], os.environ) else None
-    from firehot_server.cli import command
-
     try:
+        _main(name)
+    except KeyboardInterrupt:  # before anything has begun: end as by the signal, without a traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def _main(name: str) -> None:
+    template = _spawn_ahead() if wants_template(sys.argv[1:], os.environ) else None
+    try:
+        from firehot_server.cli import command
+
         command(prog_name=name, obj=template)
     finally:
         if template is not None:

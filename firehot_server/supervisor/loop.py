@@ -65,7 +65,6 @@ from firehot_server.supervisor.plan import INTERPRETER, NEVER, TEMPLATE, State, 
 from firehot_server.supervisor.private_memory import affordable, private_bytes
 from firehot_server.supervisor.processes import SERVING, TemplateProcess, WorkerProcess, duplicate_sockets
 from firehot_server.supervisor.rules import ReloadRules
-from firehot_server.supervisor.signals import SignalPipe
 from firehot_server.supervisor.stopped import is_stopped
 from firehot_server.supervisor.switchboard import Switchboard
 from firehot_server.supervisor.templates import Policy, Templates
@@ -84,6 +83,7 @@ if TYPE_CHECKING:
     from firehot_server.supervisor.edits import Edit
     from firehot_server.supervisor.forks import Order
     from firehot_server.supervisor.processes import Process
+    from firehot_server.supervisor.signals import SignalPipe
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -163,12 +163,14 @@ class Supervisor:
         settings: Settings,
         path: tuple[str, ...],
         template: TemplateProcess,
+        signals: SignalPipe,
     ) -> None:
         self._config = config
         self._target = target
         self._sockets = sockets
         self._settings = settings
         self._path = path
+        self._signals = signals
         self._working_folder = WorkingFolder()
         self._folder = self._working_folder.path
         self._is_folder_gone = False
@@ -232,13 +234,9 @@ class Supervisor:
         )
 
     def run(self) -> int:
-        """Serve and reload until the end; the exit status.
-
-        Must run in the main thread, for its signal handlers.
-        """
+        """Serve and reload until the end; the exit status. Must run in the main thread, for its signal handlers."""
         with contextlib.ExitStack() as stack:
             self._terminal = stack.enter_context(TerminalModes())
-            self._signals = stack.enter_context(SignalPipe())
             self._orphans = stack.enter_context(Orphans())
             stack.callback(self._switchboard.close)
             stack.callback(self._end_everything)

@@ -95,6 +95,8 @@ class Worker:
     is_second_try: bool = False
     """The one before was killed, by whatever it was."""
     is_cut: bool = False
+    is_waited_for: bool = False
+    """The user was told so, at the server's end."""
     is_stopped: bool = False
     """By somebody; therefore it is cut."""
     has_served: bool = False
@@ -377,7 +379,8 @@ class Machine:
             if self._awaited == worker.number and not self.stopping:
                 self._do(SetTimer(Timer("patience", worker.number), PATIENCE_SECONDS))
             return
-        if self.stopping:
+        if self.stopping and not worker.is_waited_for:
+            worker.is_waited_for = True
             self._do(Report("info", "Waiting for running requests to finish. (CTRL+C to force quit)"))
         if self.overlap:
             self._released(worker)
@@ -629,7 +632,7 @@ class Machine:
         self._do(SetTimer(Timer("fork", worker.number), FORK_LOOK_SECONDS))
 
     def _ack_expired(self, worker: Worker) -> None:
-        if worker.has_served:
+        if worker.has_served and not worker.debugged:
             why = "its event loop is blocked, or the process is stopped"
             self._do(Report("warning", f"The worker of generation {worker.generation} does not answer: {why}."))
         self._draining(worker, busy=True)
@@ -677,6 +680,7 @@ class Machine:
         if self.serving is not None:
             old, self.serving = self.serving, None
             self._drain(old)
+            self._do(SetTimer(Timer("ack", old.number), ACK_SECONDS))
         self._finish_when_empty()
 
     def _finish_when_empty(self) -> None:

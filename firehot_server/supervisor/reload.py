@@ -14,6 +14,7 @@ from firehot_server.config import Settings
 from firehot_server.discovery.origin import Origins
 from firehot_server.output import plug_closed_streams
 from firehot_server.supervisor.processes import TemplateProcess, spawn_template
+from firehot_server.supervisor.signals import SignalPipe
 
 if TYPE_CHECKING:
     import socket
@@ -67,14 +68,14 @@ class FirehotReload:
         _check_certificate(self.config)
         plug_closed_streams()
         pid = os.getpid()
-        logger.info("Started reloader process [%d] using firehot", pid)
         try:
-            with _project_out_of_reach() as path:
+            with SignalPipe() as signals, _project_out_of_reach() as path:
+                logger.info("Started reloader process [%d] using firehot", pid)
                 template = self._template or spawn_template(self.settings.environment)
                 # Here, so that the sockets listen, and the template starts, before the rest of the engine is loaded.
                 from firehot_server.supervisor.loop import Supervisor
 
-                supervisor = Supervisor(self.config, self.target, self.sockets, self.settings, path, template)
+                supervisor = Supervisor(self.config, self.target, self.sockets, self.settings, path, template, signals)
                 status = supervisor.run()
         finally:
             for sock in self.sockets:

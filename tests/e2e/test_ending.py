@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import httpx
@@ -121,6 +123,27 @@ def test_ctrl_c_while_the_template_preloads(serve):
     server.wait_log("Started reloader process")
     server.send(signal.SIGINT)
     assert server.wait_end() == 0
+    assert "Stopping reloader process" in server.log
+
+
+INTERRUPTED = """
+import sys
+
+class Command:
+    def __getattr__(self, name):
+        raise KeyboardInterrupt
+
+sys.modules["firehot_server.cli"] = Command()
+sys.argv[1:] = ["app:app", "--reload"]
+from firehot_server.entry import main
+main()
+"""
+
+
+def test_ctrl_c_while_the_command_is_loaded():
+    """Ended as by the signal, without a traceback; the template, which has begun by then, does not stay."""
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, timeout=30)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, b"", b"")
 
 
 def test_ctrl_c_during_a_reload(serve, project):
@@ -149,6 +172,8 @@ def test_ctrl_c_with_a_handler_that_blocks_the_loop(serve, project, slow_request
     slow_request(server, 60)
     server.send(signal.SIGINT)
     assert server.wait_end(20) == 0
+    assert "does not answer: its event loop is blocked" in server.log
+    assert "Waiting for running requests to finish. (CTRL+C to force quit)" in server.log
     assert "did not end in time; killed" in server.log
 
 

@@ -185,6 +185,7 @@ def rest(worker, headline):
 SILENT = Report(
     "warning", "The worker of generation 1 does not answer: its event loop is blocked, or the process is stopped."
 )
+WAITING = Report("info", "Waiting for running requests to finish. (CTRL+C to force quit)")
 OLD_DIED = Report("error", "The worker exited with status 0 while it was serving (generation 1).")
 FINISHING = "while it was finishing requests; those are lost."
 
@@ -245,6 +246,8 @@ STATES = {
     "page starting": ["page importing", Imported(2)],
     "page serving": ["page starting", Ready(2)],
     "stopping": ["serving", StopRequested()],
+    "stopping, debugged": ["serving", Debugged(1), StopRequested()],
+    "stopping, silent": ["stopping", TimerExpired(timer("ack", 1))],
     "stopping a start": ["starting", StopRequested()],
     "finished": ["stopping", Exited(1, 0)],
 }
@@ -441,7 +444,7 @@ TABLE = [
         for status in (0, EXIT_3, None)
     ),
     ("ending by itself", CHANGED, [TellHold(1), *fork(2, 2)]),
-    ("ending by itself", StopRequested(), drain(1, handoff=False)),
+    ("ending by itself", StopRequested(), part(1, handoff=False)),
     ("serving", Stopped(1), [Cut(1)]),
     ("serving, stopped", Stopped(1), []),
     (
@@ -476,7 +479,7 @@ TABLE = [
         TemplateLost("Thrice.", hopeless=True),
         [Report("error", "Thrice. The present worker goes on; save a file to try again.")],
     ),
-    ("serving", StopRequested(), drain(1, handoff=False)),
+    ("serving", StopRequested(), part(1, handoff=False)),
     # -- no template any more
     (
         "given up",
@@ -494,11 +497,11 @@ TABLE = [
     ("given up", CHANGED, [TellHold(1), *start_after_all()]),
     ("given up", UPGRADED, [TellHold(1), *start_after_all()]),
     ("given up", TimerExpired(Timer("retry")), start_after_all()),
-    ("given up", StopRequested(), drain(1, handoff=False)),
+    ("given up", StopRequested(), part(1, handoff=False)),
     # -- an edit
     ("edited", Forked(2), begun(2)),
     ("edited", CHANGED, [*abandon(2, "fork"), Cut(2), TellHold(1), *fork(3, 3)]),
-    ("edited", StopRequested(), [*abandon(2, "fork"), Cut(2), *drain(1, handoff=False)]),
+    ("edited", StopRequested(), [*abandon(2, "fork"), Cut(2), *part(1, handoff=False)]),
     (
         "edited",
         Exited(1, EXIT_3),
@@ -514,7 +517,7 @@ TABLE = [
     ),
     ("reimporting", CHANGED, [*abandon(2), Cut(2), TellHold(1), *fork(3, 3)]),
     ("reimporting", UPGRADED, [*abandon(2), Cut(2), TellHold(1), StartTemplate()]),
-    ("reimporting", StopRequested(), [*abandon(2), Cut(2), *drain(1, handoff=False)]),
+    ("reimporting", StopRequested(), [*abandon(2), Cut(2), *part(1, handoff=False)]),
     ("awaiting", Draining(1, busy=True), [*cancel(1, "ack"), *serve_after_all(2)]),
     ("awaiting", Draining(1, busy=False), [*cancel(1, "ack"), *wait_patiently(1)]),
     ("awaiting", Drained(1), serve_after_all(2)),
@@ -577,7 +580,7 @@ TABLE = [
     ("settling", CHANGED, [*abandon(3, "settle"), TellHold(1), *fork(4, 3)]),
     ("settling", Exited(2, 1 << 8), forget(2)),
     ("settling", TemplateLost("It ended."), [Report("warning", "It ended."), StartTemplate()]),
-    ("settling", StopRequested(), [*abandon(3, "settle"), *drain(1, handoff=False)]),
+    ("settling", StopRequested(), [*abandon(3, "settle"), *part(1, handoff=False)]),
     # -- packages were installed
     ("reinterpreting", TemplateReady(), fork(2, 2)),
     ("reinterpreting", CHANGED, [*abandon(2), Cut(2), TellHold(1)]),
@@ -592,8 +595,8 @@ TABLE = [
     ),
     ("reinterpreting in vain", TimerExpired(Timer("retry")), start_after_all()),
     ("reinterpreting in vain", CHANGED, [*abandon(2), Cut(2), TellHold(1), *start_after_all()]),
-    ("reinterpreting in vain", StopRequested(), [*abandon(2), Cut(2), *drain(1, handoff=False)]),
-    ("reinterpreting", StopRequested(), [*abandon(2), Cut(2), *drain(1, handoff=False)]),
+    ("reinterpreting in vain", StopRequested(), [*abandon(2), Cut(2), *part(1, handoff=False)]),
+    ("reinterpreting", StopRequested(), [*abandon(2), Cut(2), *part(1, handoff=False)]),
     # -- the page that shows a failure
     ("page forking", Forked(2), begun(2, PAGE_SECONDS)),
     ("page importing", Imported(2), [TellServe(2)]),
@@ -654,8 +657,11 @@ TABLE = [
             *fork(3, 2, "failure", BROKEN),
         ],
     ),
-    ("page serving", StopRequested(), drain(2, handoff=False)),
+    ("page serving", StopRequested(), part(2, handoff=False)),
     # -- the end
+    ("stopping", TimerExpired(timer("ack", 1)), [SILENT, *cancel(1, "ack"), WAITING]),
+    ("stopping, debugged", TimerExpired(timer("ack", 1)), [*cancel(1, "ack"), WAITING]),
+    ("stopping, silent", Draining(1, busy=True), cancel(1, "ack")),
     ("stopping", CHANGED, []),
     ("stopping", TemplateReady(), []),
     ("stopping", TemplateLost("It ended."), []),
@@ -665,7 +671,7 @@ TABLE = [
         Draining(1, busy=True),
         [
             *cancel(1, "ack"),
-            Report("info", "Waiting for running requests to finish. (CTRL+C to force quit)"),
+            WAITING,
         ],
     ),
     ("stopping", Draining(1, busy=False), cancel(1, "ack")),
@@ -1399,7 +1405,7 @@ def test_a_debugged_worker_is_killed_when_the_server_stops():
     """Ctrl-C ends the debugged worker at its deadline, like any other."""
     play = Play(*events_of("serving"), Debugged(1))
 
-    assert play(StopRequested()) == drain(1, handoff=False)
+    assert play(StopRequested()) == part(1, handoff=False)
     assert Cut(1) in play(TimerExpired(timer("drain", 1)))
 
 
