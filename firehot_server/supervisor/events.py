@@ -54,9 +54,10 @@ class StopRequested:
 
 @dataclass(frozen=True, slots=True)
 class TimerExpired:
-    """A timer that was set and not cancelled."""
+    """A timer that was set and not cancelled; `reading` as in `Exited`."""
 
     timer: Timer
+    reading: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,8 @@ class Exited(WorkerEvent):
     """The process is gone; `status` as of `waitpid`, None where nobody could know."""
 
     status: int | None
+    reading: str = ""
+    """Which module of the project it was the last to begin to import, for people; empty: nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)

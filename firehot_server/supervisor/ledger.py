@@ -104,6 +104,11 @@ class Ledger:
             self._suspects.add(read.path)
 
     @property
+    def last_module(self) -> str:
+        """The path of the module that the worker was the last to read; empty: none."""
+        return next((path for kind, path in reversed(self._reads) if kind == "module"), "")
+
+    @property
     def has_suspects(self) -> bool:
         """Something that a worker has read is not what it was: an edit, unless that one says that it has written it."""
         return bool(self._suspects)

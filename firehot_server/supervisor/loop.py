@@ -578,7 +578,11 @@ class Supervisor:
         self._alarms.cancel(ExitReport(worker.pid))
         self._report_unfinished(worker, status)
         self._switchboard.release(worker)
-        self._feed(ev.Exited(worker.number, status))
+        self._feed(ev.Exited(worker.number, status, self._reading(worker.number)))
+
+    def _reading(self, worker: int) -> str:
+        """The module that this worker was the last to begin to import, for people."""
+        return self._shorten(self._ledger.last_module) if worker == self._ledger.worker else ""
 
     def _report_unfinished(self, worker: WorkerProcess, status: int | None) -> None:
         """Name the requests that ended with their worker."""
@@ -719,7 +723,7 @@ class Supervisor:
         for name in self._alarms.pop_due(time.monotonic()):
             match name:
                 case ac.Timer():
-                    self._feed(ev.TimerExpired(name))
+                    self._feed(ev.TimerExpired(name, self._reading(name.worker)))
                 case ExitReport():
                     self._exit_unreported(name.pid)
                 case "preload":

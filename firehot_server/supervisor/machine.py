@@ -104,6 +104,8 @@ class Worker:
     """For its fork, in seconds."""
     forks: int = 0
     """So many before it ended before they had begun."""
+    reading: str = ""
+    """Which module it was the last to begin to import."""
     origin: str = ""
     """The checkpoint of which it was forked, for people; empty: the template."""
 
@@ -177,7 +179,7 @@ class Machine:
             case ev.StopRequested():
                 self._stop()
             case ev.TimerExpired():
-                self._expire(event.timer, now)
+                self._expire(event, now)
             case _:
                 self._hear(event, now)
 
@@ -202,6 +204,7 @@ class Machine:
             case ev.Ready():
                 self._ready(worker, event.checkpoints, now)
             case ev.Exited():
+                worker.reading = event.reading
                 self._exited(worker, event.status, now)
             case ev.Stopped():
                 self._stopped(worker)
@@ -520,7 +523,8 @@ class Machine:
         elif (worker.is_stopped or _is_sudden(status)) and not worker.is_second_try:
             self._rewind_further(worker, headline)
         else:
-            self._show(worker, with_cause(sentence_only(headline, _advice(worker, status)), worker.cause), now)
+            sentence = _where(worker) + _advice(worker, status)
+            self._show(worker, with_cause(sentence_only(headline, sentence), worker.cause), now)
 
     def _fork_died(self, worker: Worker, headline: str, now: float) -> None:
         """It did not know yet what it was to be: that is not the app's doing."""
@@ -598,7 +602,8 @@ class Machine:
 
     # -- time
 
-    def _expire(self, timer: Timer, now: float) -> None:
+    def _expire(self, event: ev.TimerExpired, now: float) -> None:
+        timer = event.timer
         if timer == Timer("retry") and self.template_given_up and not self.stopping:
             self._start_template()
         worker = self._find(timer.worker)
@@ -619,6 +624,7 @@ class Machine:
             case "drain":
                 self._drain_expired(worker)
             case "startup":
+                worker.reading = event.reading
                 self._startup_expired(worker, now)
 
     def _fork_expired(self, worker: Worker) -> None:
@@ -661,7 +667,7 @@ class Machine:
             self._page_failed(worker, f"{headline}, while a failure was to be shown")
             return
         advice = "The process was killed. Look for an endless loop or a wait; --startup-timeout sets the deadline."
-        self._show(worker, with_cause(sentence_only(headline, advice), worker.cause), now)
+        self._show(worker, with_cause(sentence_only(headline, _where(worker) + advice), worker.cause), now)
 
     # -- the end
 
@@ -771,6 +777,13 @@ def _ending_of(worker: Worker, status: int | None) -> str:
 
 
 _FORK_ADVICE = "Whatever is forked ends at once: does a library do something after a fork, or something kill processes?"
+
+
+def _where(worker: Worker) -> str:
+    """A sentence that names the module, and a space; empty: no module, or nobody knows which."""
+    if worker.phase != "importing" or not worker.reading:
+        return ""
+    return f"The last module that it began to import was {worker.reading}. "
 
 
 def _is_killed(status: int) -> bool:

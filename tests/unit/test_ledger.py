@@ -96,6 +96,20 @@ def test_a_file_that_was_read_and_changed(project):
     assert project.touch("app.py") == project.edit(changed=["app.py"])
 
 
+def test_the_module_that_was_read_last(project):
+    """Whatever else was read since; of a worker that goes on from a checkpoint, what that one had read counts."""
+    assert project.ledger.last_module == ""
+    for name in ("a.py", "b.py", "c.yaml"):
+        project.write(name, "")
+    project.read("a.py")
+    project.read("b.py")
+    project.read_data("c.yaml")
+    assert project.ledger.last_module == project.path("b.py")
+
+    project.ledger.begin(2, position=1)
+    assert project.ledger.last_module == project.path("a.py")
+
+
 def test_a_save_that_changes_nothing(project):
     """The same content is no edit, however often it is written."""
     project.read("app.py")

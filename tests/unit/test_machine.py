@@ -997,6 +997,26 @@ def test_how_a_worker_died_is_said_with_advice(status, ending, advice):
     assert advice in failure.sentence
 
 
+@pytest.mark.parametrize(
+    "event", [Exited(2, EXIT_3, "shop/slow.py"), TimerExpired(timer("startup", 2), "shop/slow.py")]
+)
+def test_where_the_import_was_when_it_broke_off_is_said(event):
+    """There is no traceback of it."""
+    play = Play(*events_of("trying again a first start"))
+    (failure,) = [action.failure for action in play(event) if isinstance(action, ReportFailure)]
+
+    assert failure.sentence.startswith("The last module that it began to import was shop/slow.py. ")
+
+
+def test_a_startup_that_does_not_end_is_in_no_module():
+    """The import is over."""
+    play = Play(*events_of("trying again a first start"), Imported(2))
+    actions = play(TimerExpired(timer("startup", 2), "shop/slow.py"))
+    (failure,) = [action.failure for action in actions if isinstance(action, ReportFailure)]
+
+    assert "shop/slow.py" not in failure.sentence
+
+
 @pytest.mark.parametrize("phase", ["forking", "awaiting"])
 def test_a_passed_startup_deadline_blames_no_lifespan_that_was_not_begun(phase):
     """A worker that was not even forked, or was never told to serve, did not hang in its lifespan startup."""
