@@ -56,6 +56,7 @@ def watch_source_reads(
     load_by_mtime = SourceFileLoader.get_code
     read_file = SourceFileLoader.get_data
 
+    @as_machinery
     def source_of(loader: SourceFileLoader, path: str) -> bytes:
         read: Any = loader.get_data
         return _content(path) if getattr(read, "__func__", None) is read_file else read(path)
@@ -146,6 +147,7 @@ class BytecodeCache:
                 self._unkept(error.strerror or str(error))
 
 
+@as_machinery
 def _content(path: str) -> bytes:
     """All of the file, without a file object, which takes longer than the reading: an import reads hundreds."""
     thread = get_ident()

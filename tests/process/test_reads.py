@@ -208,6 +208,23 @@ def test_the_traceback_of_a_failed_import_is_what_it_would_be(project, cache, so
     assert in_fork(lambda: told(lambda: Importer(project, cache))) == expected
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="no file at hand that cannot be read")
+def test_the_traceback_of_a_file_that_cannot_be_read(project, cache):
+    """It shows the import system, and nothing of ours."""
+    os.symlink("/proc/self/mem", project / "module.py")
+
+    def files(prepare):
+        prepare()
+        sys.path.insert(0, str(project))
+        try:
+            import module  # noqa: F401
+        except OSError as error:
+            return {frame.filename for frame in traceback.extract_tb(error.__traceback__)}
+
+    expected = in_fork(lambda: files(lambda: None))
+    assert in_fork(lambda: files(lambda: Importer(project, cache))) == expected
+
+
 def test_a_file_that_cannot_be_compiled_is_announced(project, cache):
     """Else the edit that mends it would be of no consequence."""
     save(project, "VALUE = 1 +\n")
