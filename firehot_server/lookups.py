@@ -43,9 +43,7 @@ def watch_lookups(is_first_party: Callable[[str], bool], announce: Announce) -> 
         if beginning is None:
             beginning = os.path.join(folder, "")
             beginning = beginnings[folder] = beginning if is_first_party(beginning) else ""
-        name = fullname.rpartition(".")[2]
-        if beginning and os.sep not in name:  # "shop/main" is no module, though there may be such a file
-            path = beginning + name
+        if beginning and (path := _place(beginning, fullname)):
             announce(path, _found(spec, path))
             if abs(time() - self._path_mtime) < _STEP_SECONDS:
                 self._path_mtime = -1  # its list of names may be older than another change of that date
@@ -85,13 +83,18 @@ class _MissingFolder:
     """In the place of a finder, for those who look for a module: there is none."""
 
     def __init__(self, folder: str, announce: Announce) -> None:
-        self._folder = folder
+        self._beginning = os.path.join(folder, "")
         self._announce = announce
 
     def find_spec(self, fullname: str, _target: ModuleType | None = None) -> None:
-        name = fullname.rpartition(".")[2]
-        if os.sep not in name:
-            self._announce(os.path.join(self._folder, name), NOTHING)
+        if path := _place(self._beginning, fullname):
+            self._announce(path, NOTHING)
+
+
+def _place(beginning: str, fullname: str) -> str:
+    """Folder and name; empty where there can be no module: "shop/main" is none, though there may be such a file."""
+    name = fullname.rpartition(".")[2]
+    return "" if os.sep in name else beginning + name
 
 
 def _found(spec: ModuleSpec | None, path: str) -> bytes:
