@@ -52,7 +52,7 @@ def sentence(error: BaseException, to_mend: BaseException, frames: tuple[Frame, 
         case SyntaxError() if not frames[-1].function:
             return f"Python cannot parse {raised}; correct that line, or the one before it."
         case ModuleNotFoundError(name=str(name)):
-            remedy = "correct the name, or install the package that provides it"
+            remedy = "correct the name, add the file, or install the package that provides it"
             return f"No module {name!r} can be found for the import in {raised}; {remedy}."
         case ImportError() | AttributeError() if "partially initialized module" in _message(error):
             remedy = "move one of these imports into the function that needs it"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+import traceback
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _LIFECYCLE = frozenset(
     {
@@ -36,6 +38,34 @@ def quiet_lifecycle() -> Iterator[None]:
         yield
     finally:
         logger.removeFilter(keep)
+
+
+@contextlib.contextmanager
+def brief_cancelling(is_first_party: Callable[[str], bool]) -> Iterator[None]:
+    """Meanwhile, of what is cancelled uvicorn logs the line of the project that it had come to, and no traceback.
+
+    Args:
+        is_first_party: whether a file belongs to the project.
+    """
+
+    def shorten(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, asyncio.CancelledError):
+            return True
+        calls = traceback.extract_tb(error.__traceback__)
+        mine = [call for call in calls if is_first_party(call.filename)]
+        if mine:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.msg, record.args = "Cancelled at %s:%s, in %s", (mine[-1].filename, mine[-1].lineno, mine[-1].name)
+            record.exc_info = None
+        return bool(mine)
+
+    logger = logging.getLogger("uvicorn.error")
+    logger.addFilter(shorten)
+    try:
+        yield
+    finally:
+        logger.removeFilter(shorten)
 
 
 @contextlib.contextmanager

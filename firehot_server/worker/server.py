@@ -30,7 +30,7 @@ from firehot_server.worker import connections, partings
 from firehot_server.worker.accepting import Listener, last_accepted, quiet_accepting, stop_accepting
 from firehot_server.worker.handoff import Handoffs
 from firehot_server.worker.importing import AppFailed, describe, import_app
-from firehot_server.worker.lifecycle_log import capture_lifespan_errors, quiet_lifecycle
+from firehot_server.worker.lifecycle_log import brief_cancelling, capture_lifespan_errors, quiet_lifecycle
 from firehot_server.worker.lingering import Lingering
 from firehot_server.worker.requests import RunningRequests
 
@@ -307,7 +307,8 @@ class EngineServer(uvicorn.Server):
         for task in list(self.server_state.tasks):
             task.cancel(msg="the drain deadline has passed")
         if self.server_state.tasks:
-            await asyncio.wait(list(self.server_state.tasks), timeout=_CANCEL_SECONDS)
+            with brief_cancelling(self.engine.origins.is_first_party):
+                await asyncio.wait(list(self.server_state.tasks), timeout=_CANCEL_SECONDS)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -183,6 +183,18 @@ def test_a_missing_app_module_heals_when_it_appears(serve, project):
     until(lambda: server.get().status_code == 200, "the app that appeared")
 
 
+def test_an_app_dir_that_is_missing_heals_when_it_appears(serve, project):
+    """The sentence names the folder, which is looked for from then on."""
+    server = serve("--app-dir", "later", app="inner:app")
+    said = "The folder where it is looked for first, later, does not exist: check --app-dir."
+    assert said in server.log
+    assert said in server.get().text
+    project.write("later/inner.py", "from app import app\n")
+    project.write("later/app.py", (project.folder / "app.py").read_text().replace("service.TEXT", "'found'"))
+    until(lambda: server.get().status_code == 200, "the app that appeared")
+    assert server.text() == "found"
+
+
 def test_a_broken_factory(serve, project):
     """What an app factory raises is the failure; not uvicorn's exit."""
     project.write("app.py", "def make():\n    raise TypeError('wrong arguments')\n")

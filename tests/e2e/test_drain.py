@@ -217,3 +217,5 @@ def test_the_deadline_names_the_request(drained, project, path, lines):
         until(lambda: not processes.is_alive(old), "the old worker to be gone")
     for line in lines:
         server.wait_log(line.replace("?", r"\?"))
+    assert "Traceback" not in server.log
+    assert ("Cancelled at " in server.log) == (path != "/block?a=b"), server.log

@@ -214,7 +214,7 @@ def test_a_syntax_error_made_by_hand_is_reported(arguments: tuple[object, ...]) 
         pytest.param(
             "\nimport no_such_module\n",
             "No module 'no_such_module' can be found for the import in app.py line 2; "
-            "correct the name, or install the package that provides it.",
+            "correct the name, add the file, or install the package that provides it.",
             id="missing module",
         ),
         pytest.param(
