@@ -24,20 +24,19 @@ PLACE = "The last module that it began to import was service.py."
 BROKEN |= {kind: (BROKEN[kind][0], BROKEN[kind][1], PLACE) for kind in ("os._exit", "segfault", "killed", "endless")}
 
 
-@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
-def test_a_broken_edit_is_shown_and_healed(serve, project, broken):
+def test_broken_edits_are_shown_and_healed(serve, project):
     """Each kind of broken edit: a 500 that says why, the supervisor unharmed, the next good save served."""
-    source, *expected = broken
     server = serve("--startup-timeout", "1")
-    project.write("service.py", source)
-    server.wait_log("Answering 500 with this failure")
-    response = server.get()
-    assert response.status_code == 500
-    assert all(each in response.text for each in expected)
-    assert "service.py changed" in response.text
-    project.say("healed")
-    until(lambda: server.get().status_code == 200, "the healed app")
-    assert server.text() == "healed"
+    for count, (kind, (source, *expected)) in enumerate(BROKEN.items(), start=1):
+        project.write("service.py", source)
+        server.wait_log("Answering 500 with this failure", count)
+        response = server.get()
+        assert response.status_code == 500, kind
+        assert all(each in response.text for each in expected), kind
+        assert "service.py changed" in response.text, kind
+        project.say(f"healed of {kind}")
+        until(lambda: server.get().status_code == 200, "the healed app")
+        assert server.text() == f"healed of {kind}"
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())

@@ -380,7 +380,7 @@ def test_an_edit_among_dozens_of_modules_goes_back_to_just_before_it(serve, proj
 
     def write(number):
         # Before each that is edited below, so much is imported that a checkpoint pays off on the slowest machine.
-        seconds = 0.2 if number % 5 == 4 else 0.001
+        seconds = 0.1 if number % 5 == 4 else 0.001
         project.replace(f"part{number}.py", f"import time\ntime.sleep({seconds})\nTEXT = {texts[number]!r}\n")
 
     for number in texts:

@@ -79,7 +79,7 @@ def test_websockets_are_closed_at_once(server, project, path):
 def test_a_client_that_talks_all_the_time_hears_of_the_end(serve, project, ws, loop):
     """What it sends meanwhile does not take the close frame from it."""
     project.write("app.py", APP)
-    server = serve("--ws", ws, "--loop", loop)
+    server = serve("--ws", ws, "--loop", loop, "--timeout-graceful-shutdown", "1")
     with connect(url(server, "/listens-on")) as websocket:
         assert websocket.recv(timeout=20) == "one"
 

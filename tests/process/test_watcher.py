@@ -662,7 +662,7 @@ def test_closing_while_a_watch_is_being_opened_ends_its_thread(monkeypatch, fold
 
     def open_slowly(*arguments):
         opening.set()
-        release.wait(10)
+        release.wait(0.5)
         return RustNotify(*arguments)
 
     monkeypatch.setattr(watcher_module, "RustNotify", open_slowly)
