@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import logging
 import os
@@ -11,8 +10,11 @@ import socket
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from firehot_server.worker.brief_log import filtered
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 logger = logging.getLogger("uvicorn.error")
 
@@ -50,8 +52,7 @@ class Listener(socket.socket):
         return accepted
 
 
-@contextlib.contextmanager
-def quiet_accepting() -> Iterator[None]:
+def quiet_accepting() -> AbstractContextManager[None]:
     """Meanwhile, asyncio does not log what a [`Listener`][firehot_server.worker.accepting.Listener] has said; nor that
     its next attempt fails, if that one is closed by then.
     """
@@ -60,12 +61,7 @@ def quiet_accepting() -> Iterator[None]:
         error = record.exc_info[1] if record.exc_info else None
         return error is None or not any(_means_exhausted(error) or sock.fileno() < 0 for sock in _listeners(error))
 
-    asyncio_logger = logging.getLogger("asyncio")
-    asyncio_logger.addFilter(keep)
-    try:
-        yield
-    finally:
-        asyncio_logger.removeFilter(keep)
+    return filtered(logging.getLogger("asyncio"), keep)
 
 
 def _means_exhausted(error: BaseException) -> bool:

@@ -28,9 +28,9 @@ from firehot_server.messages import (
 from firehot_server.notices import NoticeBoard
 from firehot_server.worker import connections, partings
 from firehot_server.worker.accepting import Listener, last_accepted, quiet_accepting, stop_accepting
+from firehot_server.worker.brief_log import brief_cancelling, capture_lifespan_errors, quiet_lifecycle
 from firehot_server.worker.handoff import Handoffs
 from firehot_server.worker.importing import AppFailed, describe, import_app
-from firehot_server.worker.lifecycle_log import brief_cancelling, capture_lifespan_errors, quiet_lifecycle
 from firehot_server.worker.lingering import Lingering
 from firehot_server.worker.requests import RunningRequests
 

@@ -1,4 +1,7 @@
-"""uvicorn logs six lines per start and stop; with fifty reloads an hour the supervisor's one line says it all."""
+"""What uvicorn logs, in brief.
+
+It has six lines per start and stop; with fifty reloads an hour the supervisor's one line says it all.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
 _LIFECYCLE = frozenset(
     {
@@ -25,14 +29,12 @@ _LIFECYCLE = frozenset(
 )
 
 
+_logger = logging.getLogger("uvicorn.error")
+
+
 @contextlib.contextmanager
-def quiet_lifecycle() -> Iterator[None]:
-    """Meanwhile, uvicorn's lifecycle messages are only shown at `--log-level debug`."""
-    logger = logging.getLogger("uvicorn.error")
-
-    def keep(record: logging.LogRecord) -> bool:
-        return str(record.msg) not in _LIFECYCLE or logger.isEnabledFor(logging.DEBUG)
-
+def filtered(logger: logging.Logger, keep: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
+    """Meanwhile, a logger takes only these records, which may be changed."""
     logger.addFilter(keep)
     try:
         yield
@@ -40,8 +42,16 @@ def quiet_lifecycle() -> Iterator[None]:
         logger.removeFilter(keep)
 
 
-@contextlib.contextmanager
-def brief_cancelling(is_first_party: Callable[[str], bool]) -> Iterator[None]:
+def quiet_lifecycle() -> AbstractContextManager[None]:
+    """Meanwhile, uvicorn's lifecycle messages are only shown at `--log-level debug`."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return str(record.msg) not in _LIFECYCLE or _logger.isEnabledFor(logging.DEBUG)
+
+    return filtered(_logger, keep)
+
+
+def brief_cancelling(is_first_party: Callable[[str], bool]) -> AbstractContextManager[None]:
     """Meanwhile, of what is cancelled uvicorn logs the line of the project that it had come to, and no traceback.
 
     Args:
@@ -60,12 +70,7 @@ def brief_cancelling(is_first_party: Callable[[str], bool]) -> Iterator[None]:
             record.exc_info = None
         return bool(mine)
 
-    logger = logging.getLogger("uvicorn.error")
-    logger.addFilter(shorten)
-    try:
-        yield
-    finally:
-        logger.removeFilter(shorten)
+    return filtered(_logger, shorten)
 
 
 @contextlib.contextmanager
@@ -91,5 +96,5 @@ class _Capture(logging.Logger):
     def handle(self, record: logging.LogRecord) -> None:
         if record.levelno >= logging.ERROR:
             self._errors.append(record.getMessage())
-        elif (logger := logging.getLogger("uvicorn.error")).isEnabledFor(record.levelno):
-            logger.handle(record)
+        elif _logger.isEnabledFor(record.levelno):
+            _logger.handle(record)

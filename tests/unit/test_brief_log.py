@@ -1,13 +1,14 @@
 """uvicorn's lifecycle messages, quiet unless somebody wants them."""
 
+import asyncio
 import logging
 from pathlib import Path
 
 import pytest
 import uvicorn
 
-from firehot_server.worker import lifecycle_log
-from firehot_server.worker.lifecycle_log import capture_lifespan_errors, quiet_lifecycle
+from firehot_server.worker import brief_log
+from firehot_server.worker.brief_log import brief_cancelling, capture_lifespan_errors, quiet_lifecycle
 
 STARTED = "Application startup complete."
 
@@ -46,7 +47,7 @@ class Lifespan:
 # -- quiet_lifecycle
 
 
-@pytest.mark.parametrize("message", sorted(lifecycle_log._LIFECYCLE))
+@pytest.mark.parametrize("message", sorted(brief_log._LIFECYCLE))
 def test_every_message_is_one_of_uvicorns(message):
     """A new version may word them anew, and then this table must follow."""
     package = Path(uvicorn.__file__).parent
@@ -103,6 +104,34 @@ def test_afterwards_everything_is_shown(log):
     logger.info(STARTED)
 
     assert shown == [STARTED]
+
+
+# -- brief_cancelling
+
+
+@pytest.mark.parametrize("is_mine", [True, False])
+def test_of_what_is_cancelled_the_line_of_the_project_is_shown(log, is_mine):
+    """Where none of it is the project's, nothing."""
+    logger, shown = log
+    with brief_cancelling(lambda path: is_mine and path == __file__):
+        try:
+            raise asyncio.CancelledError("the deadline")
+        except asyncio.CancelledError:
+            logger.exception("Exception in ASGI application\n")
+
+    line = test_of_what_is_cancelled_the_line_of_the_project_is_shown.__code__.co_firstlineno + 6
+    place = f"Cancelled at {__file__}:{line}, in test_of_what_is_cancelled_the_line_of_the_project_is_shown"
+    assert shown == [place] * is_mine
+
+
+def test_other_errors_are_shown_as_ever(log):
+    """And what is no error."""
+    logger, shown = log
+    with brief_cancelling(lambda path: True):
+        logger.error("Exception in ASGI application\n", exc_info=ValueError("why"))
+        logger.warning("cancelled")
+
+    assert shown == ["Exception in ASGI application\n", "cancelled"]
 
 
 # -- capture_lifespan_errors
