@@ -22,8 +22,11 @@ _SUFFIXES: Final = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)
 """In the order in which the interpreter tries them."""
 
 _PASSING_NAMES: Final = frozenset({"__pycache__", "4913"})
-_PASSING_ENDS: Final = ("~", ".pyc", ".pyo", ".swp", ".tmp", "___jb_tmp___", "___jb_old___")
-"""Bytecode, and what editors put beside a file while they save it."""
+_PASSING_ENDS: Final = (
+    *("~", ".pyc", ".pyo", ".swp", ".tmp", "___jb_tmp___", "___jb_old___"),
+    *("-journal", "-wal", "-shm"),
+)
+"""Bytecode, what editors put beside a file while they save it, and SQLite beside a database while it is in use."""
 
 _LARGE: Final = 1 << 20
 """Bytes, from which on a data file is known by what the file system says of it."""
@@ -97,5 +100,5 @@ FINGERPRINTS: Final = {
 
 
 def is_passing(name: str) -> bool:
-    """A file of this name is no part of what a listing is about: hidden, bytecode, or an editor's."""
+    """A file of this name is no part of what a listing is about: hidden, bytecode, an editor's, or a database's."""
     return name.startswith(".") or name in _PASSING_NAMES or name.endswith(_PASSING_ENDS)

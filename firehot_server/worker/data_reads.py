@@ -36,6 +36,8 @@ _CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir")
 # Functions that look at each folder of a path.
 _RESOLVING = ("realpath", "_joinrealpath")
 _LINKS = ("os.symlink", "os.link")
+# They list each folder of `sys.path` in search of what is installed, which the supervisor watches by itself.
+_DISTRIBUTIONS = frozenset({"importlib.metadata", "importlib_metadata", "pkg_resources"})
 
 
 class DataReads:
@@ -141,7 +143,10 @@ class DataReads:
 
     def listed(self, path: Any) -> None:
         """A folder is about to be listed."""
-        if not isinstance(path, int) and self._counts and sys._getframe(2).f_code.co_filename != MACHINERY:
+        if isinstance(path, int) or not self._counts:
+            return
+        frame = sys._getframe(2)
+        if frame.f_code.co_filename != MACHINERY and frame.f_globals.get("__name__") not in _DISTRIBUTIONS:
             self._note_listed(_absolute("." if path is None else path))
 
     def looked(self, path: Any) -> None:

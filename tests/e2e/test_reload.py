@@ -398,3 +398,33 @@ def test_an_edit_among_dozens_of_modules_goes_back_to_just_before_it(serve, proj
 
     assert places[1] == "the checkpoint before part30"
     assert places[-1] == "the checkpoint before part35"
+
+
+def test_the_files_of_a_database_beside_the_app_do_not_reload(serve, project):
+    """SQLite makes and removes them in native code, so nobody tells that the app has written them."""
+    database = """
+import contextlib
+import importlib.metadata
+import os
+import sqlite3
+
+importlib.metadata.entry_points()
+os.listdir(".")
+sqlite3.connect("app.db").close()
+
+@contextlib.asynccontextmanager
+async def lifespan(app):
+    with contextlib.closing(sqlite3.connect("app.db")) as connection:
+        connection.execute("pragma journal_mode=wal")
+        connection.execute("create table if not exists t(x)")
+        yield
+"""
+    app = (project.folder / "app.py").read_text()
+    project.write("app.py", database + app.replace("index)]", "index)], lifespan=lifespan"))
+    (project.folder / "app.db").touch()
+    server = serve()
+    for number, text in enumerate(("two", "three"), start=2):
+        project.say(text)
+        server.wait_generation(number)
+        assert server.text() == text
+    assert server.log.count("Reloaded in") == 2

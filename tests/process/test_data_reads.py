@@ -1,6 +1,7 @@
 """What a worker reads as data while it imports the app. In forked children, since an audit hook is for ever."""
 
 import glob
+import importlib.metadata
 import io
 import os
 import pickle
@@ -373,6 +374,19 @@ def test_folders_that_do_not_count(project, step):
     notes = noted(project, step)
     assert [digest for _, digest in notes if digest and b"config.yaml" in digest] == []
     assert {name for name, _ in notes} <= {"."}  # opened, as a file
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        lambda: importlib.metadata.version("pytest"),
+        lambda: importlib.metadata.entry_points(),
+        lambda: list(importlib.metadata.distributions(path=["."])),
+    ],
+)
+def test_a_search_for_what_is_installed_does_not_count(project, search):
+    """It lists each folder of `sys.path`, the project's among them."""
+    assert [name for name, _ in noted(project, lambda _: search()) if name == "."] == []
 
 
 def test_a_folder_that_is_listed_later_does_not_count(project):
