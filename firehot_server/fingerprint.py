@@ -32,6 +32,17 @@ _LARGE: Final = 1 << 20
 """Bytes, from which on a data file is known by what the file system says of it."""
 
 
+def name_of(path: str) -> str:
+    """The one name, absolute and without `..`, by which a file or folder is known to who reads it and who watches it.
+
+    `..` behind a symbolic link leads to where the link leads: then, the name is that of the real place.
+    """
+    name = os.path.abspath(path)
+    if f"{os.sep}.." in path and os.path.realpath(path) != os.path.realpath(name):
+        return os.path.realpath(path)
+    return name
+
+
 def digest_of(path: str) -> bytes | None:
     """`importlib.util.source_hash` of a file's content; None where there is no file (a folder or a pipe is none)."""
     try:

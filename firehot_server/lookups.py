@@ -7,7 +7,7 @@ from importlib.machinery import FileFinder, ModuleSpec, PathFinder
 from time import time  # by name: programs replace `time.time`
 from typing import TYPE_CHECKING, Any, Final
 
-from firehot_server.fingerprint import FOLDER, NOTHING, lookup_digest_of
+from firehot_server.fingerprint import FOLDER, NOTHING, lookup_digest_of, name_of
 from firehot_server.machinery import as_machinery
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def watch_lookups(is_first_party: Callable[[str], bool], announce: Announce) -> 
         folder = self.path
         beginning = beginnings.get(folder)
         if beginning is None:
-            beginning = os.path.join(folder, "")
+            beginning = os.path.join(name_of(folder), "")
             beginning = beginnings[folder] = beginning if is_first_party(beginning) else ""
         if beginning and (path := _place(beginning, fullname)):
             announce(path, _found(spec, path))
@@ -71,7 +71,7 @@ def _with_missing_folders(
         if finder is not None:
             return finder
         try:
-            folder = os.path.abspath(entry)
+            folder = name_of(entry)
         except FileNotFoundError:  # the working directory was removed
             return None
         return _MissingFolder(folder, announce) if is_first_party(os.path.join(folder, "")) else None

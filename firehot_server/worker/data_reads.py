@@ -13,7 +13,7 @@ import threading
 from importlib.machinery import BYTECODE_SUFFIXES
 from typing import TYPE_CHECKING, Any
 
-from firehot_server.fingerprint import data_digest_of, listing_of, look_of
+from firehot_server.fingerprint import data_digest_of, listing_of, look_of, name_of
 from firehot_server.machinery import MACHINERY
 from firehot_server.messages import Read
 from firehot_server.worker import reads
@@ -234,4 +234,4 @@ def _folder(path: str) -> str:
 
 
 def _absolute(path: Any) -> str:
-    return os.path.abspath(os.fsdecode(path))
+    return name_of(os.fsdecode(path))

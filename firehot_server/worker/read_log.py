@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from firehot_server.fingerprint import data_digest_of
+from firehot_server.fingerprint import data_digest_of, name_of
 from firehot_server.lookups import watch_lookups
 from firehot_server.messages import Read, Reads, Unkept, Written
 from firehot_server.worker.data_reads import DataReads
@@ -87,7 +87,7 @@ class ReadLog:
     def _module(self, module: str, path: str, digest: bytes | None) -> None:
         self.modules += 1
         # A loader may have been given a name of any class of texts, which nobody else needs to know.
-        self._told(Read("module", str.__str__(path), digest, str.__str__(module)))
+        self._told(Read("module", name_of(str.__str__(path)), digest, str.__str__(module)))
 
     def _told(self, read: Read) -> None:
         self._note(read)

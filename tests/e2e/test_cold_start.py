@@ -175,3 +175,37 @@ def test_what_is_excluded_is_read_again_with_the_next_edit(serve, project):
     project.write("first.py", "import time\ntime.sleep(0.2)\nTEXT = 'two'\n")
     project.write("second.py", "TEXT = 'four'\n")
     served(server, "two four")
+
+
+@pytest.mark.parametrize("way", ["--app-dir", "sys.path", "a link"])
+def test_a_path_that_goes_up(serve, project, way):
+    """`..` in a path leads to the same files: modules, data and folders beside them."""
+    shared = project.folder.parent / "shared"
+    shared.mkdir()
+    temporary = project.folder.parent / "temporary"  # else all of this lies among temporary files, which do not count
+    temporary.mkdir()
+    environment = {"TMPDIR": str(temporary)}
+    (shared / "note.txt").write_text("one")
+    (shared / "service.py").write_text(
+        "import os\nfrom pathlib import Path\nHERE = Path(__file__).parent\n"
+        "TEXT = f\"{(HERE / 'note.txt').read_text()} {len(os.listdir(HERE / 'pages'))}\"\n"
+    )
+    (shared / "pages").mkdir()
+    (project.folder / "service.py").unlink()
+    if way == "--app-dir":
+        (shared / "app.py").write_text((project.folder / "app.py").read_text())
+        (project.folder / "app.py").unlink()
+        server = serve("--app-dir", "../shared", environment=environment)
+    else:
+        (project.folder / "link").symlink_to(shared / "pages")
+        up = {"sys.path": "../shared", "a link": "link/.."}[way]
+        start = f"import os, sys\nsys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), {up!r}))\n"
+        project.write("app.py", start + (project.folder / "app.py").read_text())
+        server = serve(environment=environment)
+    assert server.text() == "one 0"
+    (shared / "note.txt").write_text("two")
+    served(server, "two 0")
+    (shared / "pages" / "new.html").write_text("")
+    served(server, "two 1")
+    (shared / "service.py").write_text("TEXT = 'three'\n")
+    served(server, "three")
