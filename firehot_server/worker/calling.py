@@ -6,7 +6,6 @@ import contextlib
 import inspect
 import os
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import cloudpickle
@@ -72,8 +71,6 @@ class Caller:
             status = 0
         except SystemExit as request:
             status = _exit_status(request)
-        # Python, too, waits for threads that are no daemons before it ends.
-        threading._shutdown()  # type: ignore[attr-defined]
         leave(status)
 
     def _take(self) -> Pauses | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
 import signal
+import threading
 from typing import TYPE_CHECKING, NoReturn
 
 from firehot_server.messages import IGNORED_SIGNALS
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
     from firehot_server.template.process import WorkerJob
 
 
+logger = logging.getLogger("uvicorn.error")
+
 _LOWEST_PRIORITY = 19
+# Threads get so long to end before the log says that they are waited for.
+_PATIENCE_SECONDS = 1.0
 
 
 class StandBy:
@@ -53,14 +59,28 @@ class StandBy:
 
 
 def leave(status: int) -> NoReturn:
-    """End this process: what the user registered runs, but the interpreter is not torn down object by object.
+    """End this process as Python does: it waits for threads that are no daemons, pools of processes end, and what the
+    user registered runs. But the interpreter is not torn down object by object.
 
     With large packages in memory that takes longer than a reload, and uvicorn's worker, ended by a signal, does not do
     it either.
     """
+    _await_threads()
     atexit._run_exitfuncs()
     flush_output()
     # The kernel, too, takes a while to dismantle it; the process that comes after this one goes first.
     with contextlib.suppress(OSError):
         os.nice(_LOWEST_PRIORITY)
     os._exit(status)
+
+
+def _await_threads() -> None:
+    main = threading.main_thread()
+    names = ", ".join(thread.name for thread in threading.enumerate() if not thread.daemon and thread is not main)
+    if names:
+        telling = threading.Timer(
+            _PATIENCE_SECONDS, logger.warning, ["Waiting for threads that are no daemons: %s", names]
+        )
+        telling.daemon = True
+        telling.start()
+    threading._shutdown()  # type: ignore[attr-defined]

@@ -286,3 +286,64 @@ def test_the_exit_of_a_worker_leaves_no_zombie_and_no_descriptor(serve, project,
     # template, worker, two stand-bys, and so many checkpoints at most, however slow the import is here
     assert len(processes.descendants(server.pid)) <= 4 + 16
     until(lambda: "Z" not in {processes.state(pid) for pid in processes.descendants(server.pid)}, "no zombie")
+
+
+POOL = """
+from concurrent.futures import ProcessPoolExecutor
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+import service
+
+pool = ProcessPoolExecutor(2)
+
+def index(request):
+    return PlainTextResponse(pool.submit(str.upper, service.TEXT).result(20))
+
+app = Starlette(routes=[Route("/", index)])
+"""
+
+
+def test_a_pool_of_processes_ends_with_its_worker(serve, project):
+    """As it does where Python ends: at once, and nothing of it is left."""
+    project.write("app.py", POOL)
+    server = serve()
+    session = set(family.session(server))
+    for number, text in enumerate(("two", "three"), start=2):
+        assert server.text() in ("ONE", "TWO")
+        session |= set(family.session(server))
+        project.say(text)
+        server.wait_generation(number)
+    assert server.text() == "THREE"
+    session |= set(family.session(server))
+    server.stop()
+    until(lambda: not any(map(processes.is_alive, session)), "the processes of all pools to be gone", 5)
+    assert "did not end in time" not in server.log
+
+
+SLOW_THREAD = """
+import os, threading, time
+
+TEXT = "one"
+
+def send():
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    open("done", "x").close()
+
+threading.Thread(target=send, name="mailing").start()
+"""
+
+
+def test_a_thread_that_is_no_daemon_is_waited_for(serve, project):
+    """What it does is not lost, up to the deadline; the reload does not wait."""
+    project.write("service.py", SLOW_THREAD)
+    server = serve()
+    project.say("two")
+    server.wait_generation(2)
+    assert server.text() == "two"
+    assert not (project.folder / "done").exists()
+    server.wait_log("Waiting for threads that are no daemons: mailing")
+    (project.folder / "go").touch()
+    until((project.folder / "done").exists, "the thread's work to be done")
+    assert "did not end in time" not in server.log
