@@ -29,6 +29,27 @@ class Installation:
             for folder, modified in self._folders.items()
         )
 
+    def added_folders(self) -> tuple[str, ...]:
+        """What `.pth` files that came or were replaced add to `sys.path`, as those of an editable installation do."""
+        return tuple(
+            entry
+            for folder, before in self._records.items()
+            for name, _ in sorted(_records(folder) - before)
+            if name.endswith(".pth")
+            for entry in _entries(folder, name)
+        )
+
+
+def _entries(folder: str, name: str) -> list[str]:
+    """The folders that a `.pth` file names; its lines that are code run in each new interpreter."""
+    try:
+        with open(os.path.join(folder, name), encoding="utf-8-sig", errors="surrogateescape") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return []
+    paths = [os.path.join(folder, line.strip()) for line in lines if line.strip() and not line.startswith("#")]
+    return [path for path in paths if os.path.isdir(path)]
+
 
 def _modified(folder: str) -> int:
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import signal
 import sys
@@ -121,6 +122,9 @@ _WRITERS_SECONDS = 0.002
 _FOLDERS_SECONDS = 0.1
 _NEXT_FOLDERS_SECONDS = 1.0
 
+# While a failure is shown, how often is looked whether what it lacks was installed, in seconds.
+_INSTALLATION_SECONDS = 0.5
+
 # Alarms that come so late, in seconds, were late for everybody: the machine slept, or these processes were stopped.
 _STANDSTILL_SECONDS = 1.0
 
@@ -139,7 +143,9 @@ class ExitReport:
 Alarm = (
     ac.Timer
     | ExitReport
-    | Literal["preload", "reads", "watch", "stand-by", "settled", "memory", "writers", "folders", "pulse"]
+    | Literal[
+        "preload", "reads", "watch", "stand-by", "settled", "memory", "writers", "folders", "pulse", "installation"
+    ]
 )
 
 
@@ -174,6 +180,8 @@ class Supervisor:
         self._working_folder = WorkingFolder()
         self._folder = self._working_folder.path
         self._is_folder_gone = False
+        self._failed_at = math.inf
+        """Since when (`time.time`) the failure of the newest code has been known; for ever: it has not failed."""
         self._absolute_path = tuple(map(os.path.abspath, path))
         self._env_file = os.path.abspath(settings.env_file) if settings.env_file else ""
         self._origins = Origins.of_interpreter(extra_third_party=[str(PACKAGE)])
@@ -316,6 +324,8 @@ class Supervisor:
         because = f" ({failure.cause})" if failure.cause else ""
         answer = "500 with this failure" if action.kept is None else f"as before, by generation {action.kept},"
         logger.error("%s\nAnswering %s until the next save%s (generation %d)", text, answer, because, action.generation)
+        self._failed_at = time.time()
+        self._set_alarm("installation", _INSTALLATION_SECONDS)
 
     # -- templates
 
@@ -676,13 +686,39 @@ class Supervisor:
             if edit.removed:
                 self._set_alarm("folders", _FOLDERS_SECONDS)
             self._reload(edit.describe(self._shorten), edit.position, edit.paths)
-        return bool(edit)
+            return True
+        again = next(filter(self._asks_for_another_try, edit.idle), None)
+        if again is not None:
+            self._reload(f"{self._shorten(again)} saved", TEMPLATE.position, (again,))
+        return again is not None
+
+    def _asks_for_another_try(self, path: str) -> bool:
+        """A module that was saved since the failure. It may be the same, or not what has failed; but what was amiss
+        outside may be mended.
+        """
+        if not self._ledger.module_of(path):
+            return False
+        try:
+            return os.stat(path).st_mtime > self._failed_at
+        except OSError:
+            return False
+
+    def _look_at_installation(self) -> None:
+        """The failure may be for want of a package."""
+        if self._failed_at == math.inf:
+            return
+        if self._installation.has_changed():
+            self._reload("", INTERPRETER.position)
+        else:
+            self._set_alarm("installation", _INSTALLATION_SECONDS)
 
     def _reload(self, cause: str, position: int, paths: tuple[str, ...] = ()) -> None:
+        self._failed_at = math.inf
         state = self._valid_state(position)
         is_reinstalled = self._installation.has_changed()
         if is_reinstalled:
-            cause = f"{cause}, packages were installed"
+            cause = f"{cause}, packages were installed".removeprefix(", ")
+            self._path = tuple(dict.fromkeys((*self._path, *self._installation.added_folders())))
         self._checkpoints.withdraw()
         self._checkpoints.retire_after(state)
         is_settled = not self._writers.begin(paths, time.monotonic())
@@ -744,6 +780,8 @@ class Supervisor:
                     self._look_at_folders()
                 case "pulse":
                     self._look_for_stopped()
+                case "installation":
+                    self._look_at_installation()
 
     def _look_for_stopped(self) -> None:
         """A worker that is stopped closes nothing and says nothing: it would not be noticed before the next edit."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("firehot")
 
+# How reasons begin that may have to do with another package.
+_LACKING = ("ImportError", "ModuleNotFoundError")
+
 
 class Preloads(abc.ABC):
     """Decides and remembers.
@@ -57,7 +60,7 @@ class Preloads(abc.ABC):
     def reject_all(self, reasons: Iterable[tuple[str, str]]) -> None:
         """The same of several, each with its reason."""
         for module, reason in reasons:
-            self._memory.rejected[module] = (reason, self._stamp(module))
+            self._memory.rejected[module] = (reason, self._stamp(module, reason))
             self._announce(module, reason)
         self._save()
 
@@ -80,13 +83,13 @@ class Preloads(abc.ABC):
         reason, stamp = self._memory.rejected.get(module, ("", ""))
         if not stamp:
             return False
-        if stamp != self._stamp(module):
-            del self._memory.rejected[module]  # it was updated: worth another try
+        if stamp != self._stamp(module, reason):
+            del self._memory.rejected[module]  # it was updated, or what it lacks was installed: worth another try
             return False
         self._announce(module, reason)
         return True
 
-    def _stamp(self, module: str) -> str:
+    def _stamp(self, module: str, reason: str) -> str:
         located = Locator(self._path).find(module)
         if located is None or located.file is None:
             return "?"  # nothing will show that it was updated
@@ -94,7 +97,13 @@ class Preloads(abc.ABC):
             status = Path(located.file).stat()
         except OSError:
             return "?"
-        return f"{status.st_mtime_ns}:{status.st_size}"
+        stamp = f"{status.st_mtime_ns}:{status.st_size}"
+        return f"{stamp}:{self._last_installation()}" if reason.startswith(_LACKING) else stamp
+
+    def _last_installation(self) -> int:
+        """When something last came into a folder of installed packages, or went."""
+        folders = (Path(entry) for entry in self._path if entry.endswith(("site-packages", "dist-packages")))
+        return max((folder.stat().st_mtime_ns for folder in folders if folder.is_dir()), default=0)
 
     def _save(self) -> None:
         try:

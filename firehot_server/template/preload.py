@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # What else is found is the project's, and refused. A folder without a module in it gives way to any module elsewhere.
 _IN_VAIN = (NOTHING, FOLDER)
+# Characters of a reason, for people.
+_LINE_LIMIT = 200
 
 
 def preload(
@@ -124,4 +126,7 @@ def _describe(error: BaseException) -> str:
         lines = str(error).strip().splitlines()
     except Exception:  # the module's own exception class may be broken as well
         return kind
-    return f"{kind}: {lines[0][:200]}" if lines else kind
+    if not lines:
+        return kind
+    line = lines[0]
+    return f"{kind}: {line if len(line) <= _LINE_LIMIT else line[: _LINE_LIMIT - 1] + '…'}"

@@ -1,6 +1,9 @@
 """Code that does not work is answered, shown, and healed by the next save; nothing the project does ends the server."""
 
+import contextlib
 import signal
+import socket
+import sys
 
 import pytest
 
@@ -192,6 +195,50 @@ def test_an_app_dir_that_is_missing_heals_when_it_appears(serve, project):
     project.write("later/app.py", (project.folder / "app.py").read_text().replace("service.TEXT", "'found'"))
     until(lambda: server.get().status_code == 200, "the app that appeared")
     assert server.text() == "found"
+
+
+@pytest.mark.parametrize("is_editable", [False, True])
+def test_a_missing_package_heals_when_it_is_installed(serve, project, tmp_path, is_editable):
+    """No save is needed."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    installed = tmp_path / "base" / "lib" / version / "site-packages"
+    installed.mkdir(parents=True)
+    start = tmp_path / "start"
+    start.mkdir()
+    (start / "sitecustomize.py").write_text(f"import site\nsite.addsitedir({str(installed)!r})\n")
+    project.write("service.py", "import library\nTEXT = library.TEXT\n")
+    server = serve(environment={"PYTHONUSERBASE": str(tmp_path / "base"), "PYTHONPATH": str(start)})
+    assert "No module named 'library'" in server.get().text
+    if is_editable:
+        source = tmp_path / "library" / "src"
+        source.mkdir(parents=True)
+        (installed / "library.pth").write_text(f"{source}\n")
+    else:
+        source = installed
+        (installed / "library-1.dist-info").mkdir()
+    (source / "library.py").write_text("TEXT = 'installed'\n")
+    until(lambda: server.get().status_code == 200, "the installed package")
+    assert server.text() == "installed"
+    server.wait_log("packages were installed, from a new interpreter")
+
+
+@pytest.mark.parametrize("text", ["one", "two"], ids=["the same", "another"])
+def test_a_save_after_a_failure_tries_again(serve, project, text):
+    """Though it is what it was, or was not read because something before it has failed: the world may be mended."""
+    connects = "import socket\nsocket.create_connection(('127.0.0.1', {port})).close()\n"
+    with contextlib.ExitStack() as stack:
+        outside = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        port = outside.getsockname()[1]
+        project.write("app.py", connects.format(port=port) + (project.folder / "app.py").read_text())
+        server = serve()
+        assert server.text() == "one"
+        outside.close()
+        project.write("app.py", "# edited\n" + (project.folder / "app.py").read_text())
+        server.wait_log("Answering 500 with this failure")
+        stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        project.say(text)
+        server.wait_log(r"service.py saved, from the template .generation 3.")
+        assert server.text() == text
 
 
 def test_a_broken_factory(serve, project):

@@ -110,3 +110,23 @@ def test_each_look_compares_with_the_beginning(site):
     assert before.has_changed()
     assert before.has_changed()
     assert not installation(site).has_changed()
+
+
+@pytest.mark.parametrize(
+    ("lines", "added"),
+    [
+        ("{source}\n", ["source"]),
+        ("# a comment\n\nimport os\n{source}\n", ["source"]),
+        ("{source}\n{source}/nosuch\nclick\n", ["source", "site-packages/click"]),
+        ("", []),
+    ],
+)
+def test_folders_that_an_editable_installation_adds(site, tmp_path, lines, added):
+    """Those that are there; relative ones count from where the file lies."""
+    (tmp_path / "source").mkdir()
+    (site / "older.pth").write_text(f"{tmp_path}\n")
+    before = installation(site)
+    assert before.added_folders() == ()
+    (site / "newer.pth").write_text(lines.format(source=tmp_path / "source"))
+
+    assert before.added_folders() == tuple(str(tmp_path / name) for name in added)

@@ -1,6 +1,7 @@
 """What the template preloads."""
 
 import logging
+import os
 import re
 import sys
 
@@ -209,6 +210,23 @@ def test_a_module_that_was_updated_is_tried_again(place):
     place.install("numpy", "__version__ = '2'")
 
     assert app_modules(place.preloads()) == ("numpy", "pandas")
+
+
+@pytest.mark.parametrize(
+    ("reason", "modules"),
+    [
+        ("ImportError: the greenlet library is required", ("numpy", "pandas")),
+        ("ModuleNotFoundError: No module named 'greenlet'", ("numpy", "pandas")),
+        (REASON, ("pandas",)),
+    ],
+)
+def test_a_module_that_lacked_another_is_tried_again_when_something_was_installed(place, reason, modules):
+    """It may be what it lacked; what else a module is left out for has nothing to do with that."""
+    place.preloads().reject("numpy", reason)
+    assert app_modules(place.preloads()) == ("pandas",)
+    os.utime(place.site, (2_000_000_000, 2_000_000_000))
+
+    assert app_modules(place.preloads()) == modules
 
 
 @pytest.mark.parametrize("module", ["nowhere", "numpy.generated", "sys"])
