@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from firehot_server.location import PACKAGE
+from firehot_server.location import HIDDEN, PACKAGE
 from firehot_server.machinery import MACHINERY
 from firehot_server.worker import audit_events
 
@@ -117,18 +117,33 @@ class Culprits:
             self._traces.append(trace)
 
     def _trace(self, what: str) -> Trace | None:
-        """None: it was this package, or the import system, which writes bytecode."""
+        """By which line of the project it was done; else by which of an installed module, while that was imported.
+        None: by this package, or the import system, which writes bytecode.
+        """
         frame: FrameType | None = sys._getframe(1)
         while frame is not None and frame.f_code.co_filename in _LISTENERS:
             frame = frame.f_back
         if frame is None or frame.f_code.co_filename == MACHINERY:
             return None
-        while frame is not None and not self._is_first_party(frame.f_code.co_filename):
+        module: FrameType | None = None
+        while frame is not None:
+            if self._is_the_projects(frame):
+                return _trace_of(what, frame)
             if frame.f_code.co_filename.startswith(_PACKAGE):
-                return None
+                return None if module is None else _trace_of(what, module)
+            if module is None and frame.f_code.co_name == "<module>":
+                module = frame
             frame = frame.f_back
-        now = time.monotonic()
-        return Trace(what, "", 0, now) if frame is None else Trace(what, frame.f_code.co_filename, frame.f_lineno, now)
+        return _trace_of(what, module)
+
+    def _is_the_projects(self, frame: FrameType) -> bool:
+        """Not so an integration, even where it is installed editable."""
+        return self._is_first_party(frame.f_code.co_filename) and HIDDEN not in frame.f_globals
+
+
+def _trace_of(what: str, frame: FrameType | None) -> Trace:
+    now = time.monotonic()
+    return Trace(what, "", 0, now) if frame is None else Trace(what, frame.f_code.co_filename, frame.f_lineno, now)
 
 
 class _Start:

@@ -14,14 +14,13 @@ import uvicorn.importer
 from uvicorn.importer import ImportFromStringError, import_from_string
 
 from firehot_server.failure.report import Failure, capture, sentence_only
-from firehot_server.location import PACKAGE
+from firehot_server.location import HIDDEN, PACKAGE
 
 if TYPE_CHECKING:
     from firehot_server.discovery.origin import Origins
 
 _PACKAGE = f"{PACKAGE}/"
 _IMPORTERS = frozenset({importlib.__file__, uvicorn.importer.__file__, uvicorn.config.__file__})
-_MARK = "__traceback_hide__"
 _NO_LOOP = ("no running event loop", "no current event loop")
 
 
@@ -69,16 +68,14 @@ def describe(error: BaseException, origins: Origins) -> Failure:
 
 
 def _without_marked(trace: TracebackType | None) -> TracebackType | None:
-    """Leave out frames with a local or global variable `__traceback_hide__`, a mark that debuggers of the field know as
-    well.
-    """
+    """Leave out frames with a local or global variable of the name `HIDDEN`."""
     calls = []
     while trace is not None:
         calls.append(trace)
         trace = trace.tb_next
     for call in reversed(calls):
         frame = call.tb_frame
-        if _MARK not in frame.f_locals and _MARK not in frame.f_globals:
+        if HIDDEN not in frame.f_locals and HIDDEN not in frame.f_globals:
             trace = TracebackType(trace, call.tb_frame, call.tb_lasti, call.tb_lineno)
     return trace
 

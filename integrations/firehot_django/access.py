@@ -40,6 +40,9 @@ class AccessLog:
 
         try:
             await self._application(scope, receive, count)
+        except (Exception, SystemExit):  # the server answers in its place
+            status = status or 500
+            raise
         finally:
             if status:
                 _log_answer(scope, status, size)

@@ -82,6 +82,7 @@ class _Client:
         self._watch: asyncio.Task[None] | None = None
         self.is_gone = False
         self.address = scope["client"]
+        self.wants_body = scope["method"] != "HEAD"
         self.environ = {
             "PATH_INFO": unquote(scope["raw_path"].decode("latin-1"), "latin-1"),
             "QUERY_STRING": scope["query_string"].decode("latin-1"),
@@ -130,7 +131,8 @@ class _Response:
     def __iter__(self) -> Iterator[bytes]:
         for part in self._parts:
             if self._client.is_gone:
-                logger.info("- Broken pipe from %s", self._client.address, extra={"server_time": server_time()})
+                if self._client.wants_body:  # else it has all that it asked for
+                    logger.info("- Broken pipe from %s", self._client.address, extra={"server_time": server_time()})
                 return
             yield part
 

@@ -100,6 +100,22 @@ def test_a_stream_that_nobody_reads_ends(site):
     until(lambda: site.server.get("/endless?ended=1").json(), "the end of the generator")
 
 
+def test_a_view_that_exits_ends_its_request(site):
+    """Which has its line, as any other."""
+    assert site.server.get("/exits").status_code == 500
+    site.server.wait_log(r'"GET /exits HTTP/1.1" 500')
+    assert site.server.text("/") == "hello one"
+
+
+def test_a_client_that_wants_no_body_is_not_gone(site):
+    """It closes the connection when it has the headers, and that is no broken pipe."""
+    before = site.server.log.count("Broken pipe")
+    for number in range(10):
+        assert site.server.head(f"/stream?number={number}").status_code == 200
+    site.server.wait_log(r'"HEAD /stream\?number=9 HTTP/1.1" 200 0')
+    assert site.server.log.count("Broken pipe") == before
+
+
 def test_requests_run_in_threads(site):
     """Three that wait for each other."""
     ask_in_threads(site)

@@ -92,12 +92,29 @@ def test_the_line_that_called_who_did_it(project, tmp_path):
     assert in_fork(run) == ("app.py", 3)
 
 
+@pytest.mark.parametrize("mark", ["", "__traceback_hide__ = True\n"], ids=["the project", "an integration"])
+def test_an_installed_module_that_is_imported_by_nobody_of_the_project(project, tmp_path, mark):
+    """It is named itself; an integration imports it, which is no part of the project, though it may lie there."""
+    write(tmp_path / "installed/library.py", "import socket\n\nkept = socket.socket()\n")
+
+    def run():
+        sys.path.insert(0, str(tmp_path / "installed"))
+        scene = Scene(project)
+        scene.run(f"{mark}import library\n", name="integration.py")
+        return scene.accused(SOCKET)
+
+    accused_one = ("integration.py", 1) if not mark else (str(tmp_path / "installed/library.py"), 3)
+    assert in_fork(run) == accused_one
+
+
 def test_what_nobody_of_the_project_did(project):
     """A library's own thread has done it: there is no line to name."""
 
     def run():
         scene = Scene(project)
-        sys.audit("socket.__new__", None, 2, 1, 0)
+        thread = threading.Thread(target=sys.audit, args=("socket.__new__", None, 2, 1, 0))
+        thread.start()
+        thread.join()
         return scene.accused(SOCKET)
 
     assert in_fork(run) == ("", 0)

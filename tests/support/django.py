@@ -41,6 +41,7 @@ FILES = {
             path("upload", views.upload),
             path("stream", views.stream),
             path("endless", views.endless),
+            path("exits", views.exits),
             path("page/<str:name>", views.page),
             path("translated", views.translated),
             path("together", views.together),
@@ -80,6 +81,9 @@ FILES = {
 
         def stream(request):
             return StreamingHttpResponse(f"{number} " for number in range(1000))
+
+        def exits(request):
+            raise SystemExit(3)
 
         def endless(request):
             if request.GET.get("ended"):

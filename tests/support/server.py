@@ -103,6 +103,10 @@ class Server:
         """One request over a fresh connection."""
         return httpx.get(f"{self.url}{path}", timeout=30, **{"verify": NO_CERTIFICATES, **options})
 
+    def head(self, path="/"):
+        """The same without a body."""
+        return httpx.head(f"{self.url}{path}", timeout=30, verify=NO_CERTIFICATES)
+
     def text(self, path="/"):
         """The body of a successful answer."""
         response = self.get(path)
