@@ -10,6 +10,7 @@ every order of edits, failures, deaths and signals can be tested as a table.
 from __future__ import annotations
 
 import os
+import re
 import signal
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
@@ -65,6 +66,9 @@ RETRY_SECONDS = 5.0
 # What a page for a failure gets from fork to ready, in seconds.
 PAGE_SECONDS = 10.0
 
+# How the errors of the system and of databases read where something is another process's.
+_EXCLUSIVE = re.compile(r"already in use|\block(ed)?\b|temporarily unavailable|resource busy", re.IGNORECASE)
+
 # What ends each phase of a candidate; for the others, the timer "startup" does.
 _TIMERS: dict[Phase, TimerKind] = {"settling": "settle", "resting": "retry", "forking": "fork"}
 # What a worker does in each phase before it serves.
@@ -94,6 +98,8 @@ class Worker:
     is_bare: bool = False
     is_second_try: bool = False
     """The one before was killed, by whatever it was."""
+    is_try_alone: bool = False
+    """The one before could not have something, perhaps because another worker had it."""
     is_cut: bool = False
     is_waited_for: bool = False
     """The user was told so, at the server's end."""
@@ -136,6 +142,8 @@ class Machine:
     _numbers: int = 0
     _awaited: int | None = None
     _needs_loop: bool = False
+    _is_alone: bool = False
+    """Each worker of the app imports it only when those before have ended."""
     _deaths: list[float] = field(default_factory=list)
     _template_deaths: list[float] = field(default_factory=list)
     _has_served: bool = False
@@ -225,6 +233,7 @@ class Machine:
             self.template_ready = False
             self._start_template()
         self._needs_loop = self._needs_loop and not event.new_interpreter
+        self._is_alone = self._is_alone and not event.new_interpreter
         self._begin(event.cause, now, fresh_template=event.new_interpreter, is_settled=event.is_settled)
 
     def _settled(self, now: float) -> None:
@@ -253,12 +262,22 @@ class Machine:
         )
 
     def _field(self, worker: Worker) -> None:
-        """Make this the candidate, and fork it as soon as there is a template."""
+        """Make this the candidate, and fork it as soon as there is a template, and nobody who must end before."""
         self.candidate = worker
-        if self.template_ready:
-            self._fork(worker)
-        elif self.template_given_up:
+        if self._is_alone and worker.role == "app" and self.serving is not None and self.serving.role == "app":
+            old, self.serving = self.serving, None
+            self._part(old)
+        if self.template_given_up:
             self._start_template()
+        self._fork_if_possible()
+
+    def _fork_if_possible(self) -> None:
+        worker = self.candidate
+        if worker is None or worker.phase != "waiting" or not self.template_ready:
+            return
+        is_held_up = self._is_alone and worker.role == "app" and any(w.role == "app" for w in self.leaving.values())
+        if not is_held_up:
+            self._fork(worker)
 
     def _fork(self, worker: Worker) -> None:
         worker.phase = "forking"
@@ -289,8 +308,7 @@ class Machine:
 
     def _template_is_ready(self) -> None:
         self.template_ready = True
-        if self.candidate is not None and self.candidate.phase == "waiting":
-            self._fork(self.candidate)
+        self._fork_if_possible()
 
     def _start_template(self) -> None:
         if self.template_given_up:
@@ -360,7 +378,7 @@ class Machine:
 
     def _may_return(self, worker: Worker) -> bool:
         """It takes up again also if the newer code fails to start."""
-        return self.overlap and self._is_kept(worker)
+        return self.overlap and not self._is_alone and self._is_kept(worker)
 
     def _part(self, old: Worker) -> None:
         """Drain, and let the candidate wait until the old worker is done or says that it is busy."""
@@ -385,11 +403,12 @@ class Machine:
         if self.stopping and not worker.is_waited_for:
             worker.is_waited_for = True
             self._do(Report("info", "Waiting for running requests to finish. (CTRL+C to force quit)"))
-        if self.overlap:
+        if self.overlap and not self._is_alone:
             self._released(worker)
         elif self._awaited == worker.number:
             what = f"Waiting for running requests of generation {worker.generation} to finish"
-            self._do(Report("info", f"{what}, for {self.drain_seconds:g} s at most (--no-overlap)."))
+            why = "it may have what the app needs to start" if self._is_alone else "--no-overlap"
+            self._do(Report("info", f"{what}, for {self.drain_seconds:g} s at most ({why})."))
 
     def _released(self, worker: Worker) -> None:
         """The candidate need not wait for this worker any longer."""
@@ -449,8 +468,21 @@ class Machine:
             return
         if worker.role == "failure":
             self._page_failed(worker, f"The page that shows the failure failed as well ({failure.headline})")
-            return
-        self._show(worker, with_cause(failure, worker.cause), now)
+        elif worker.generation > 1 and not worker.is_try_alone and _is_for_want(failure):
+            self._try_alone(worker, failure)
+        else:
+            self._show(worker, with_cause(failure, worker.cause), now)
+
+    def _try_alone(self, worker: Worker, failure: Failure) -> None:
+        """A cold start would find that nobody has what this one wanted."""
+        if not self._is_alone:
+            what = "What the app needs to start may still be the previous worker's"
+            then = "that one ends before the new one begins, now and at each reload"
+            self._do(Report("info", f"{what} ({failure.headline}): {then}."))
+        self._is_alone = True
+        successor = self._successor(worker)
+        successor.is_try_alone = True
+        self._field(successor)
 
     def _show(self, worker: Worker, failure: Failure, now: float) -> None:
         """Answer with this failure until the next edit."""
@@ -497,6 +529,7 @@ class Machine:
             self._candidate_died(worker, status, now)
         elif worker is self.serving:
             self._serving_died(worker, status, now)
+        self._fork_if_possible()
         self._finish_when_empty()
 
     def _leaving_died(self, worker: Worker, status: int | None) -> None:
@@ -777,6 +810,11 @@ def _ending_of(worker: Worker, status: int | None) -> str:
 
 
 _FORK_ADVICE = "Whatever is forked ends at once: does a library do something after a fork, or something kill processes?"
+
+
+def _is_for_want(failure: Failure) -> bool:
+    """Of something that only one process can have: a port, a locked file or database."""
+    return _EXCLUSIVE.search(f"{failure.headline} {failure.sentence}") is not None
 
 
 def _where(worker: Worker) -> str:

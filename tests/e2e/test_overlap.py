@@ -5,6 +5,7 @@ import threading
 import httpx
 import pytest
 
+from tests.support.server import ASGI, free_port
 from tests.support.waiting import until
 
 APP = """
@@ -158,3 +159,22 @@ def test_background_tasks_of_finished_requests_run_to_their_end(serve, project, 
 @pytest.fixture
 def until_noted(notes):
     return lambda line: until(lambda: line in notes.lines, f"the note {line!r}")
+
+
+@pytest.mark.parametrize("resource", ["port", "lock"])
+def test_what_only_one_process_can_have_is_there_for_the_next_one(serve, project, resource):
+    """Though it is taken at import: the worker before ends first, which is said once."""
+    take = {
+        "port": "import socket\nheld = socket.create_server(('127.0.0.1', {port}))\n",
+        "lock": "import fcntl\nheld = open('one.lock', 'w')\nfcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+    }[resource].format(port=free_port())
+    project.write("app.py", ASGI)
+    project.write("service.py", f"{take}TEXT = 'one'\n")
+    server = serve()
+    assert server.text() == "one"
+    for number, text in enumerate(("two", "three", "four"), start=2):
+        project.write("service.py", f"{take}TEXT = {text!r}\n")
+        server.wait_generation(number)
+        assert server.text() == text
+    assert server.log.count("may still be the previous worker's") == 1
+    assert "Answering 500" not in server.log

@@ -1561,3 +1561,83 @@ def test_when_a_kept_worker_dies_the_failure_is_shown():
 def test_a_worker_that_holds_knows_whether_it_may_return(options, may_return):
     """Until then its WebSockets stay open."""
     assert TellHold(1, may_return=may_return) in play("serving", **options)(CHANGED)
+
+
+# -- what only one process can have
+
+IN_USE = sentence_only("OSError: [Errno 98] Address already in use", "")
+FOR_WANT = Report(
+    "info",
+    "What the app needs to start may still be the previous worker's (OSError: [Errno 98] Address already in use): "
+    "that one ends before the new one begins, now and at each reload.",
+)
+
+
+def forked(actions):
+    return [action.worker for action in actions if isinstance(action, ForkWorker)]
+
+
+@pytest.mark.parametrize(
+    "headline",
+    [
+        "OSError: [Errno 98] Address already in use",
+        "RuntimeError: Can't listen for client connections: [Errno 98] Address already in use",
+        "BlockingIOError: [Errno 11] Resource temporarily unavailable",
+        '_duckdb.IOException: IO Error: Could not set lock on file "app.db"',
+        "sqlite3.OperationalError: database is locked",
+    ],
+)
+def test_what_the_worker_before_may_still_have_is_tried_again_without_it(headline):
+    """A cold start would find that nobody has it."""
+    machine = play("reimporting")
+
+    actions = machine(Failed(2, sentence_only(headline, "")))
+
+    line = FOR_WANT.text.replace(IN_USE.headline, headline)
+    assert actions == [*retire(2), Report("info", line), *part(1)]
+    assert forked(machine(Exited(2, 1 << 8))) == []
+    assert forked(machine(Draining(1, busy=False))) == []
+    assert forked(machine(Drained(1))) == []
+    assert machine(Exited(1, 0)) == [*forget(1), *fork(3, 2)]
+    for event in (Forked(3), Imported(3)):
+        machine(event)
+    assert machine(Ready(3))[-1].text.endswith("a.py changed, from the template (generation 2)")
+
+
+def test_from_then_on_each_worker_ends_before_the_next_begins():
+    """With the requests that it runs, which is said; until packages are installed."""
+    machine = play("reimporting")
+    for event in (Failed(2, IN_USE), Exited(2, 0), Exited(1, 0), Forked(3), Imported(3), Ready(3)):
+        machine(event)
+
+    assert machine(CHANGED) == [TellHold(3, may_return=False), *part(3)]
+    waiting = "Waiting for running requests of generation 2 to finish, for 5 s at most"
+    line = Report("info", f"{waiting} (it may have what the app needs to start).")
+    assert machine(Draining(3, busy=True)) == [*cancel(3, "ack"), line]
+    assert forked(machine(Exited(3, 0))) == [4]
+    for event in (Forked(4), Imported(4), Ready(4)):
+        machine(event)
+    assert machine(UPGRADED) == [TellHold(4, may_return=False), StartTemplate()]
+    assert forked(machine(TemplateReady())) == [5]
+
+
+def test_what_somebody_else_has_is_a_failure():
+    """Found out by one more try; and at the first start, at once."""
+    machine = play("reimporting")
+    for event in (Failed(2, IN_USE), Exited(2, 0), Exited(1, 0), Forked(3)):
+        machine(event)
+
+    assert ReportFailure(with_cause(IN_USE, CAUSE), 2) in machine(Failed(3, IN_USE), after=1)
+    assert ReportFailure(with_cause(IN_USE, ""), 1) in play("importing")(Failed(1, IN_USE), after=1)
+
+
+def test_a_page_needs_nothing_that_the_app_does():
+    """It is forked while the failed worker ends; and the next try does not wait for the page."""
+    machine = play("reimporting")
+    for event in (Failed(2, IN_USE), Exited(2, 0), Exited(1, 0), Forked(3)):
+        machine(event)
+    assert forked(machine(Failed(3, IN_USE), after=1)) == [4]
+    for event in (Exited(3, 0), Forked(4), Imported(4), Ready(4)):
+        machine(event)
+
+    assert forked(machine(CHANGED)) == [5]
