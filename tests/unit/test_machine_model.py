@@ -16,11 +16,13 @@ from firehot_server.supervisor import events as ev
 from firehot_server.supervisor.machine import FORK_SECONDS, Machine
 
 BROKEN = sentence_only("SyntaxError: expected ':'", "Add a colon.")
+TAKEN = sentence_only("OSError: [Errno 98] Address already in use", "")
 
 # What a worker does when nobody interferes: how its start goes, and how its end.
 STARTS = ("serves",) * 7
 STARTS += ("fails to import", "needs a loop", "dies importing", "hangs importing")
 STARTS += ("fails to start", "dies starting", "hangs starting")
+STARTS += ("finds it taken importing", "finds it taken starting")
 ENDS = ("idle", "busy", "silent", "hangs in its lifespan shutdown")
 STATUSES = (0, 3 << 8, 9, 11, None)
 
@@ -141,6 +143,8 @@ class World:
         self.asked_since = self.now
         assert (action.role == "failure") == (action.failure is not None)
         assert action.failure is None or action.failure in self.reported, "what is answered has been logged"
+        if action.role == "app" and self.machine._is_alone:
+            assert not any(p.ask.role == "app" and not p.cut for p in self.processes.values()), "one may have it still"
         self.asked[action.worker] = action
 
     def do_LookAtFork(self, action):
@@ -320,7 +324,7 @@ class World:
 
     def fails(self, process):
         process.stage = "ending"
-        self.feed(ev.Failed(process.number, BROKEN))
+        self.feed(ev.Failed(process.number, TAKEN if "taken" in process.start else BROKEN))
 
     def ready(self, process):
         process.stage = "serving"
@@ -430,6 +434,8 @@ class World:
         in_loop = process.ask.in_loop
         match process.stage, process.start:
             case ("importing", "fails to import") | ("starting", "fails to start"):
+                self.fails(process)
+            case ("importing", "finds it taken importing") | ("starting", "finds it taken starting"):
                 self.fails(process)
             case ("importing", "dies importing") | ("starting", "dies starting"):
                 self.exits(process, 11)
