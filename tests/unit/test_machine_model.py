@@ -151,6 +151,7 @@ class World:
         assert action.worker in self.asked | self.taken
         assert self.now - self.asked_since <= FORK_SECONDS
         if not (self.stuck == "stopped" or (self.stuck and action.give_up)):
+            self.asked_since = self.now if action.give_up else self.asked_since
             return
         self.stuck, self.asked_since = "", self.now
         if action.worker in self.taken:
