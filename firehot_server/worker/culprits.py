@@ -36,10 +36,10 @@ _LISTENERS = (__file__, audit_events.__file__)
 _TEMPORARY = ("tempfile.mkdtemp", "tempfile.mkstemp")
 
 
-# Where a thread is started, on Pythons on which no audit event tells of that.
-_STARTS: tuple[tuple[Any, str], ...] = (
-    ((threading, "_start_new_thread"), (_thread, "start_new_thread")) if sys.version_info < (3, 12) else ()
-)
+# Functions of which no audit event tells, and what they do; on older Pythons those that start threads as well.
+_UNHEARD: tuple[tuple[Any, str, str], ...] = ((os, "pipe", "pipe"),)
+if sys.version_info < (3, 12):
+    _UNHEARD += ((threading, "_start_new_thread", "thread"), (_thread, "start_new_thread", "thread"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +67,21 @@ class Culprits:
         self._handlers: dict[str, Callable[..., None]] = {event: self._handler(what) for event, what in _EVENTS.items()}
         self._handlers["open"] = self._opened
         self._handlers |= dict.fromkeys(_TEMPORARY, self._made_temporary)
-        self._starts = [_Start(*place, self._handlers["_thread.start_new_thread"]) for place in _STARTS]
+        self._unheard = [_Telling(module, name, self._handler(what)) for module, name, what in _UNHEARD]
 
     def listen(self, events: AuditEvents) -> None:
         """From now on."""
         for event, handler in self._handlers.items():
             events.on(event, handler)
-        for start in self._starts:
-            start.replace()
+        for telling in self._unheard:
+            telling.replace()
 
     def ignore(self, events: AuditEvents) -> None:
         """No longer."""
         for event, handler in self._handlers.items():
             events.off(event, handler)
-        for start in self._starts:
-            start.restore()
+        for telling in self._unheard:
+            telling.restore()
 
     def acquit(self) -> None:
         """All that was done until now has been undone."""
@@ -146,18 +146,18 @@ def _trace_of(what: str, frame: FrameType | None) -> Trace:
     return Trace(what, "", 0, now) if frame is None else Trace(what, frame.f_code.co_filename, frame.f_lineno, now)
 
 
-class _Start:
-    """A function that starts a thread: for a while, one that tells is in its place."""
+class _Telling:
+    """A function of a module: for a while, one that tells is in its place."""
 
     def __init__(self, module: Any, name: str, tell: Callable[[], None]) -> None:
         original = getattr(module, name)
 
         @functools.wraps(original)
-        def start(*arguments: Any, **keywords: Any) -> Any:
+        def tell_first(*arguments: Any, **keywords: Any) -> Any:
             tell()
             return original(*arguments, **keywords)
 
-        self._module, self._name, self._original, self._telling = module, name, original, start
+        self._module, self._name, self._original, self._telling = module, name, original, tell_first
 
     def replace(self) -> None:
         setattr(self._module, self._name, self._telling)

@@ -1,6 +1,7 @@
 """Who left something behind that no copy may share: file and line. In forked children, as audit hooks are for ever."""
 
 import _thread
+import os
 import sys
 import threading
 
@@ -13,6 +14,7 @@ from tests.support.processes import in_fork
 
 SOCKET, THREAD = ("it left a socket open",), ("it left a thread running (poll)",)
 FILE, PROCESS = ("it left a file for writing open",), ("it left a child process running",)
+PIPE = ("it left a pipe open",)
 TEMPORARY = ("it made temporary files",)
 
 
@@ -69,6 +71,8 @@ def accused(project, findings, *sources):
         ("import subprocess\nsubprocess.Popen(['true']).wait()\n", PROCESS),
         ("import os\nos.waitpid(os.posix_spawnp('true', ['true'], os.environ), 0)\n", PROCESS),
         ("import os\nos.fork() or os._exit(0)\n", PROCESS),
+        ("import os\nkept = os.pipe()\n", PIPE),
+        ("import multiprocessing\nkept = multiprocessing.Pipe(False)\n", PIPE),
         ("import tempfile\nkept = tempfile.TemporaryDirectory()\n", TEMPORARY),
         ("import tempfile\nkept = tempfile.NamedTemporaryFile()\n", TEMPORARY),
     ],
@@ -180,12 +184,12 @@ def test_what_is_done_when_nobody_listens_any_more(project):
     """The app is imported: what it does then is its own business, and costs nothing."""
 
     def run():
-        former = (vars(threading).get("_start_new_thread"), _thread.start_new_thread)
+        former = (vars(threading).get("_start_new_thread"), _thread.start_new_thread, os.pipe)
         scene = Scene(project)
         scene.culprits.ignore(scene.events)
         scene.run("import socket, threading\nkept = socket.socket()\nthreading.Thread(target=int).start()\n")
         accused = scene.accused(SOCKET), scene.accused(THREAD)
-        is_as_before = (vars(threading).get("_start_new_thread"), _thread.start_new_thread) == former
+        is_as_before = (vars(threading).get("_start_new_thread"), _thread.start_new_thread, os.pipe) == former
         return accused, dict(scene.events._handlers), is_as_before
 
     assert in_fork(run) == ((None, None), {}, True)
