@@ -26,6 +26,19 @@ def below(pid: int) -> list[psutil.Process]:
         return []
 
 
+def started_by(parents: Iterable[int], processes: Iterable[psutil.Process]) -> set[psutil.Process]:
+    """Those that one of the parents has started itself, and that are still there."""
+    parents = set(parents)
+    return {process for process in processes if _parent_of(process) in parents}
+
+
+def _parent_of(process: psutil.Process) -> int | None:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return None
+
+
 def terminate(processes: Iterable[psutil.Process]) -> None:
     """Ask each to end (SIGTERM)."""
     for process in processes:

@@ -224,7 +224,10 @@ class Session:
         waiting = self._family.pids()
         orphans = [call.pid for call in running if not self._is_reported(call)]
         found = {process for pid in [*waiting, *orphans] for process in descendants.below(pid)}
-        return [process for process in found if process.pid not in waiting]
+        # A stand-by that is forked just now, and has not been told of, is nobody's process yet, and ends with the rest.
+        called = {call.pid for call in running}
+        unknown = {process for process in descendants.started_by(waiting, found) if process.pid not in called}
+        return [process for process in found - unknown if process.pid not in waiting]
 
     def _end(self, calls: list[Call], processes: list[psutil.Process]) -> None:
         """Without the lock, but where it says: psutil waits, too."""

@@ -282,6 +282,17 @@ def test_hundreds_of_calls_leave_nothing(environment):
         assert memory_after - memory < 4_000
 
 
+def test_a_standby_that_was_not_told_of_yet_is_nobodys_process(environment, monkeypatch):
+    """It does not hear SIGTERM: leaving would wait for it as for a process that does not want to end."""
+    process = environment.exec(time.sleep, 60)
+    (template,) = processes.children("self")
+    until(lambda: len(processes.children(template)) == 2, "the call and the stand-by")
+    session = environment._session
+    monkeypatch.setattr(session._family, "pids", lambda: [template])
+
+    assert [member.pid for member in session._descendants_of(list(session._running.values()))] == [process.pid]
+
+
 # -- how it fails
 
 
