@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 # A template that ends before it has imported anything, so many times in a row, will never work.
 _ATTEMPTS = 3
+# What a new interpreter gets at least until its first import, in seconds.
+_START_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ class Templates:
         except OSError as error:
             self._emit(ev.TemplateLost(f"No new interpreter can be started: {error}.", hopeless=True))
             return
-        self._set_deadline(self._policy.preload_timeout)
+        self._set_deadline(self._start_timeout)
         self._attach(template)
         self._switchboard.send(template, self._configure)
         for batch in self._preloads.batches():
@@ -345,6 +347,11 @@ class Templates:
 
     # -- losing
 
+    @property
+    def _start_timeout(self) -> float:
+        """A new interpreter takes a while on a busy machine, however little a module may take."""
+        return max(self._policy.preload_timeout, _START_SECONDS)
+
     def expire(self) -> None:
         """The preload deadline has passed."""
         late = [t for t in (self._base, self._extending) if t is not None and t.preloading is not None]
@@ -352,7 +359,7 @@ class Templates:
             self._reject(template, f"it did not finish importing within {self._policy.preload_timeout:g} s")
         if not late and self._base is not None and not self._ready:
             self._end(self._base)
-            self._base_lost(f"did not get ready within {self._policy.preload_timeout:g} s")
+            self._base_lost(f"did not get ready within {self._start_timeout:g} s")
 
     def _lose(self, template: TemplateProcess) -> None:
         """The channel is closed: the process is gone, or as good as."""

@@ -45,7 +45,7 @@ TROUBLE = {
     "exits": ("import sys; sys.exit(4)", "SystemExit: 4"),
     "kills": ("import os\nos._exit(5)", "exited with status 5"),
     "crashes": ("import ctypes\nctypes.string_at(0)", "SIGSEGV"),
-    "hangs": ("import time\ntime.sleep(60)", "did not finish importing within 1 s"),
+    "hangs": ("import time\ntime.sleep(60)", "did not finish importing within 2 s"),
     "leaves a thread": (
         "import threading\nthreading.Thread(target=threading.Event().wait, name='mine', daemon=True).start()",
         "a thread running (mine)",
@@ -63,13 +63,13 @@ def test_modules_that_cannot_be_preloaded_are_named_and_left_to_the_worker(serve
         package(module, source)
     imports = "".join(f"    import {module}\n" for module in modules)
     project.write("service.py", f"TEXT = 'fine'\ndef never():\n    pass\nif TEXT != 'fine':\n{imports}")
-    server = serve_with_packages("--preload-timeout", "1")
+    server = serve_with_packages("--preload-timeout", "2")
     assert server.text() == "fine"
     for module, (_, reason) in modules.items():
         server.wait_log(rf"Not preloaded: {module} \(.*{re.escape(reason)}.*\)")
     assert server.log.count("Not preloaded") == len(modules)
     server.stop()
-    again = serve_with_packages("--preload-timeout", "1")
+    again = serve_with_packages("--preload-timeout", "2")
     assert again.text() == "fine"
     assert again.log.count("Not preloaded") == len(modules)
     assert again.log.count("Preloaded") == 1
@@ -161,3 +161,10 @@ def test_installed_packages_need_a_new_interpreter(serve, project, tmp_path):
     server.wait_log("service.py changed, packages were installed, from a new interpreter .generation 3.")
     assert server.text() == "three"
     until(lambda: template not in processes.children(server.pid), "the old template to be gone")
+
+
+def test_an_interpreter_may_take_longer_than_a_module(serve):
+    """However little the user gives each."""
+    server = serve("--preload-timeout", "0.001", "--no-preload", "*")
+    assert server.text() == "one"
+    assert "did not get ready" not in server.log
