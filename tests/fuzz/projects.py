@@ -14,7 +14,7 @@ SINGLES = ("common", "constants", "utilities")
 _FINAL = ("replaced", "private_names")
 
 # So that an import takes long enough for checkpoints; the fresh interpreter does without, and so is fast.
-WORK = 'from os import environ as _environ\nsum(range(int(_environ.get("FUZZ_WORK", "0"))))\n'
+WORK = 'from os import environ as _environ\nsum(range(int(_environ.get("FUZZ_WORK") or False)))\n'
 
 REGISTRY = f'''"""What decorators and classes leave behind, in the order of imports."""
 {WORK}
