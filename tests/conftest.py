@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import sys
 
 import pytest
 
@@ -40,3 +41,4 @@ def serve(project):
     with contextlib.ExitStack() as stack:  # whatever stopping one of them finds, the others are stopped
         for server in started:
             stack.callback(server.stop)
+            sys.stdout.write(server.log)  # pytest shows it where the test failed

@@ -51,6 +51,7 @@ from firehot_server.messages import (
 from firehot_server.notices import read_notices
 from firehot_server.supervisor import actions as ac
 from firehot_server.supervisor import events as ev
+from firehot_server.supervisor import open_files
 from firehot_server.supervisor.alarms import Alarms
 from firehot_server.supervisor.app_preloads import AppPreloads
 from firehot_server.supervisor.checkpoints import Checkpoints
@@ -104,6 +105,8 @@ _PULSE_SECONDS = 0.4
 _MEMORY_SECONDS = 2.0
 _NEXT_MEMORY_SECONDS = 0.02
 
+# Where no file more may be open, so often is looked whether a worker that was leaving has left, in seconds.
+_FILES_SECONDS = 0.05
 # An import that takes longer than this gets its new folders watched meanwhile, in seconds.
 _WATCH_SECONDS = 0.2
 
@@ -144,7 +147,17 @@ Alarm = (
     ac.Timer
     | ExitReport
     | Literal[
-        "preload", "reads", "watch", "stand-by", "settled", "memory", "writers", "folders", "pulse", "installation"
+        "preload",
+        "fork",
+        "reads",
+        "watch",
+        "stand-by",
+        "settled",
+        "memory",
+        "writers",
+        "folders",
+        "pulse",
+        "installation",
     ]
 )
 
@@ -367,13 +380,16 @@ class Supervisor:
     def _fork(self, action: ac.ForkWorker) -> None:
         """Of the deepest checkpoint: those that an edit has made stale are retired by now."""
         self._forking = action
+        if self._must_wait_for_files():
+            self._set_alarm("fork", _FILES_SECONDS)
+            return
+        self._set_alarm("fork", None)
         self._forget(action.worker)  # what had not begun when the template was lost
         self._templates.withdraw()
         self._checkpoints.withdraw()
-        pauses = self._pauses(action)
+        pauses = self._pauses() if self._may_pause(action) else None
         begin = Begin(action.generation, action.role, action.failure, action.in_loop, pauses, action.is_bare)
-        if begin.pauses is not None:
-            self._checkpoints.retire_after(self._valid_state(NEVER))
+        if pauses is not None:
             deepest = self._checkpoints.deepest
             state = TEMPLATE if deepest is None else deepest.state
             self._ledger.begin(action.worker, state.position)
@@ -385,11 +401,23 @@ class Supervisor:
             self._ledger.begin(action.worker)
         self._templates.fork(begin, lambda process: self._worker_forked(process, action.worker, ""))
 
-    def _pauses(self, action: ac.ForkWorker) -> Pauses | None:
+    def _must_wait_for_files(self) -> bool:
+        """One more process would be one too many, and some are about to end."""
+        return not open_files.is_room() and any(worker.is_leaving for worker in self._workers.values())
+
+    def _may_pause(self, action: ac.ForkWorker) -> bool:
+        return self._settings.checkpoints and action.role == "app" and action.leaves_checkpoints and not action.in_loop
+
+    def _pauses(self) -> Pauses:
+        """Where the next import is to leave checkpoints; of those that there are, only the valid ones are left."""
         if self._git is not None:
             self._guess(self._git.take())
-        is_possible = action.role == "app" and not action.in_loop and action.leaves_checkpoints
-        return self._prospects.pauses() if is_possible and self._settings.checkpoints else None
+        self._checkpoints.retire_after(self._valid_state(NEVER))
+        openable = len(self._checkpoints.states) + open_files.affordable_now()
+        if self._prospects.openable and not openable:
+            logger.info("No checkpoints: only %d files may be open here (ulimit -n).", open_files.limit())
+        self._prospects.openable = openable
+        return self._prospects.pauses()
 
     def _guess(self, changed: tuple[str, ...]) -> None:
         """Before the first import: what may be edited first?"""
@@ -507,7 +535,9 @@ class Supervisor:
             case Debugging():
                 self._feed(ev.Debugged(number))
             case Loaded():
-                self._templates.extend(self._preloads.learn(message.modules))
+                learned = self._preloads.learn(message.modules)
+                if open_files.affordable_now():
+                    self._templates.extend(learned)
             case Handoff():
                 worker.is_leaving = True
                 self._handoffs.append(message)
@@ -764,12 +794,16 @@ class Supervisor:
                     self._exit_unreported(name.pid)
                 case "preload":
                     self._templates.expire()
+                case "fork":
+                    if self._forking is not None:
+                        self._fork(self._forking)
                 case "reads":
                     self._look_at_reads()
                 case "watch":
                     self._update_watch(now=True)
                 case "stand-by":
-                    self._templates.prepare(is_favourite=not self._checkpoints.prepare())
+                    if open_files.affordable_now():
+                        self._templates.prepare(is_favourite=not self._checkpoints.prepare())
                 case "settled":
                     self._settled()
                 case "memory":

@@ -30,12 +30,14 @@ class Prospects:
         seconds: what the whole import takes, if that is known.
         files: how many modules it reads, as far as the sources tell.
         affordable: how many checkpoints fit into the memory that they may have.
+        openable: for how many the supervisor may have files open.
     """
 
     likely: tuple[str, ...] = ()
     seconds: float | None = None
     files: int = 0
     affordable: int = _NUMBER
+    openable: int = _NUMBER
     _edited: dict[str, None] = field(default_factory=dict)
     """The most recent one last."""
     _was_late: bool = True
@@ -61,6 +63,6 @@ class Prospects:
             at_end=self._was_late,
             seconds=self.seconds,
             files=self.files,
-            number=min(self.affordable, _NUMBER),
+            number=min(self.affordable, self.openable, _NUMBER),
             share=_SHARE,
         )

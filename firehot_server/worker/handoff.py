@@ -95,7 +95,8 @@ class Handoffs:
             reason = str(error)
         self._left += moved
         if moved < len(movable):
-            logger.warning("%d idle connections were closed instead of moved: %s", len(movable) - moved, reason)
+            number = len(movable) - moved
+            logger.warning("Idle connections were closed instead of moved, %d of them: %s", number, reason)
             for connection in movable[moved:]:
                 dismiss(connection)
 

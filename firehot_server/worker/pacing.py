@@ -70,7 +70,8 @@ class Pacing:
     @property
     def is_due_at_end(self) -> bool:
         """The same of the end of the import: there, a checkpoint is for edits of what is imported only later."""
-        return self.plan.at_end or self.since >= self._cost_of_one / self.plan.share
+        is_worth_it = self.plan.at_end or self.since >= self._cost_of_one / self.plan.share
+        return is_worth_it and self.plan.number > 0
 
     def paused(self, now: float, copied: int) -> None:
         """A fork was made, which took until now.

@@ -1,6 +1,7 @@
 """What the system has no more of: files that may be open, room on the disk, a clock that can be relied on."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -59,6 +60,15 @@ def may_mount(folder):
         return False
 
 
+def answer(server):
+    """Status and body, if there is an answer: there may be no room for connections that are open as a worker leaves."""
+    try:
+        response = server.get()
+    except httpx.TransportError:
+        return None, ""
+    return response.status_code, response.text
+
+
 @pytest.fixture
 def many_files(project):
     names = [f"part{number}" for number in range(FILES)]
@@ -72,24 +82,26 @@ def many_files(project):
 def test_few_files_may_be_open(serve, project, many_files, number):
     """The server does without what it has no descriptors for (connections that wait, checkpoints), and says so."""
     server = serve(before=limited_files(number))
-
-    def answer():
-        try:
-            return server.get()
-        except httpx.TransportError:
-            return None  # no room for a connection that was open when a worker left
-
-    def shows(text):
-        response = answer()
-        return response is not None and (response.status_code, response.text) == (200, text)
-
     for text in ("two", "three", "four"):
         project.replace(f"{many_files[-1]}.py", SLOW.format(text))
-        until(lambda text=text: shows(text), f"{text!r} to be answered")
+        until(lambda text=text: answer(server) == (200, text), f"{text!r} to be answered")
     project.replace(f"{many_files[0]}.py", "1 / 0\n")
-    until(lambda: getattr(answer(), "status_code", None) == 500, "the failure")
+    until(lambda: answer(server)[0] == 500, "the failure")
     project.replace(f"{many_files[0]}.py", SLOW.format("healed"))
-    until(lambda: shows("four"), "the app")
+    until(lambda: answer(server) == (200, "four"), "the app")
+    assert "and it is ended" not in server.log
+    assert ("No checkpoints: only 24 files may be open here (ulimit -n)." in server.log) is (number == 24)
+
+
+def test_few_files_and_a_template_that_is_killed(serve, project):
+    """There is room for another one, and for a look at who is stopped."""
+    server = serve(before=limited_files(24))
+    os.kill(server.template_pid, signal.SIGKILL)
+    server.wait_log("Preloaded ", 2)
+    project.say("two")
+    until(lambda: answer(server) == (200, "two"), "the edit to be answered")
+    os.kill(server.worker_pid, signal.SIGSTOP)
+    server.wait_log("The worker was stopped")
 
 
 def test_an_app_that_opens_all_the_files_it_may(serve, project):

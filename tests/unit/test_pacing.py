@@ -232,3 +232,11 @@ def test_a_duration_that_was_wrong():
 def test_the_end_of_the_import(at_end, since, cost, taken, due):
     """In any case if edits may be of what is imported later, else if enough was imported since the last one."""
     assert pacing(imported=10.0, since=since, cost=cost, taken=taken, at_end=at_end).is_due_at_end is due
+
+
+@pytest.mark.parametrize("at_end", [True, False])
+def test_none_at_all(at_end):
+    """Not at the end of the import either."""
+    books = pacing(imported=10.0, at_end=at_end, number=0)
+    assert not books.is_due_at_end
+    assert not books.is_due(MODULES, edited=True)

@@ -83,3 +83,9 @@ def test_what_is_known_of_the_import():
 def test_how_many(affordable, number):
     """As many as memory allows, up to a limit."""
     assert after(affordable=affordable).number == number
+
+
+@pytest.mark.parametrize(("openable", "number"), [(0, 0), (3, 3), (5, 5), (100, 5)])
+def test_no_more_than_files_may_be_open(openable, number):
+    """Each takes some of the supervisor's; perhaps there are none at all."""
+    assert after(affordable=5, openable=openable).number == number
