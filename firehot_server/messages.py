@@ -198,6 +198,8 @@ class Preloaded(Message):
     """Size of `sys.modules`."""
     looked: tuple[Read, ...] = ()
     """Places of the project in which their imports looked for a module in vain."""
+    files: tuple[str, ...] = ()
+    """From where they were imported, those included that the process had before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,6 +485,8 @@ class Loaded(Message):
     """Third-party and stdlib modules that this worker had to import itself: worth preloading."""
 
     modules: tuple[str, ...]
+    files: tuple[str, ...]
+    """From where they were imported."""
 
 
 @dataclass(frozen=True, slots=True)

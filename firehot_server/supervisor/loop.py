@@ -56,6 +56,7 @@ from firehot_server.supervisor.alarms import Alarms
 from firehot_server.supervisor.app_preloads import AppPreloads
 from firehot_server.supervisor.checkpoints import Checkpoints
 from firehot_server.supervisor.ending import ending
+from firehot_server.supervisor.held import Held
 from firehot_server.supervisor.installation import Installation
 from firehot_server.supervisor.ledger import Ledger
 from firehot_server.supervisor.likely import GitChanges, module_name, newest
@@ -77,7 +78,7 @@ from firehot_server.supervisor.writers import Writers
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from uvicorn import Config
 
@@ -149,6 +150,7 @@ Alarm = (
     | Literal[
         "preload",
         "fork",
+        "held",
         "reads",
         "watch",
         "stand-by",
@@ -223,6 +225,9 @@ class Supervisor:
             self._origins,
             self._absolute_path,
         )
+        self._held = Held()
+        self._looking: Iterator[str] = iter(())
+        """What is still to be looked at of them."""
         self._templates = self._make_templates(template)
         self._checkpoints = Checkpoints(self._switchboard, self._child_exited, self._checkpoint_lost)
         self._prospects = Prospects()
@@ -251,6 +256,7 @@ class Supervisor:
             on_exited=self._child_exited,
             set_deadline=lambda seconds: self._set_alarm("preload", seconds),
             on_looked=lambda reads: self._noticed(self._ledger.template_looked(reads)),
+            on_imported=self._held.add,
             on_extended=self._template_extended,
         )
 
@@ -345,6 +351,7 @@ class Supervisor:
     def _start_template(self) -> None:
         self._checkpoints.retire_after(INTERPRETER)
         self._installation = Installation(self._origins)
+        self._held.clear()
         self._ledger.template_starts([self._env_file] if self._env_file else [])
         self._templates.start(self._configure(), self._settings.environment)
         self._prospects.files = len(self._preloads.files)
@@ -384,6 +391,7 @@ class Supervisor:
             self._set_alarm("fork", _FILES_SECONDS)
             return
         self._set_alarm("fork", None)
+        self._look_at_all_held()
         self._forget(action.worker)  # what had not begun when the template was lost
         self._templates.withdraw()
         self._checkpoints.withdraw()
@@ -535,6 +543,7 @@ class Supervisor:
             case Debugging():
                 self._feed(ev.Debugged(number))
             case Loaded():
+                self._held.add(message.files)
                 learned = self._preloads.learn(message.modules)
                 if open_files.affordable_now():
                     self._templates.extend(learned)
@@ -740,7 +749,20 @@ class Supervisor:
         if self._installation.has_changed():
             self._reload("", INTERPRETER.position)
         else:
+            self._look_at_all_held()
             self._set_alarm("installation", _INSTALLATION_SECONDS)
+
+    def _look_at_all_held(self) -> None:
+        """Not while somebody waits: while the worker imports."""
+        self._looking = self._held.edited()
+        self._set_alarm("held", 0.0)
+
+    def _look_at_held(self) -> None:
+        edited = next(self._looking, None)
+        if edited:
+            self._reload(f"{self._shorten(edited)} changed", INTERPRETER.position)
+        elif edited is not None:
+            self._set_alarm("held", 0.0)
 
     def _reload(self, cause: str, position: int, paths: tuple[str, ...] = ()) -> None:
         self._failed_at = math.inf
@@ -797,6 +819,8 @@ class Supervisor:
                 case "fork":
                     if self._forking is not None:
                         self._fork(self._forking)
+                case "held":
+                    self._look_at_held()
                 case "reads":
                     self._look_at_reads()
                 case "watch":

@@ -69,6 +69,7 @@ class Templates:
         on_exited: takes the `Exited` of a template's child.
         set_deadline: (re)starts the preload deadline; None stops it.
         on_looked: takes the places of the project in which a template has looked for a module in vain.
+        on_imported: takes the files of all modules that a template has.
         on_extended: called when a template with additions has taken over.
     """
 
@@ -85,6 +86,7 @@ class Templates:
         on_exited: Callable[[Exited], None],
         set_deadline: Callable[[float | None], None],
         on_looked: Callable[[tuple[Read, ...]], object] = lambda _: None,
+        on_imported: Callable[[tuple[str, ...]], None] = lambda _: None,
         on_extended: Callable[[], None] = lambda: None,
     ) -> None:
         self._switchboard = switchboard
@@ -96,6 +98,7 @@ class Templates:
         self._on_exited = on_exited
         self._set_deadline = set_deadline
         self._on_looked = on_looked
+        self._on_imported = on_imported
         self._on_extended = on_extended
         self._first: TemplateProcess | None = first
         self._base: TemplateProcess | None = None
@@ -276,6 +279,7 @@ class Templates:
             self._awaited -= 1
             if self._awaited == 0:
                 self._judge(message.modules)
+        self._on_imported(message.files)
 
     def _judge(self, modules: int) -> None:
         self._progress.clear()

@@ -15,6 +15,7 @@ from uvicorn.config import WS_PROTOCOLS
 from firehot_server import generations
 from firehot_server.failure.app import FailureApp
 from firehot_server.failure.report import sentence_only
+from firehot_server.location import files_of
 from firehot_server.messages import Begin, Begun, Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Ready
 from firehot_server.output import print_lines_at_once
 from firehot_server.worker.audit_events import DEBUGGER_EVENTS, AuditEvents
@@ -173,8 +174,8 @@ class Worker:
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _report_loaded(self) -> None:
-        names = sys.modules.keys() - self._job.preloaded
-        self._link.send(Loaded(tuple(sorted(n for n in names if self._is_worth_preloading(n)))))
+        names = sorted(filter(self._is_worth_preloading, sys.modules.keys() - self._job.preloaded))
+        self._link.send(Loaded(tuple(names), files_of(names)))
 
     def _is_worth_preloading(self, name: str) -> bool:
         spec: Any = getattr(sys.modules.get(name), "__spec__", None)

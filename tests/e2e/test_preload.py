@@ -163,6 +163,58 @@ def test_installed_packages_need_a_new_interpreter(serve, project, tmp_path):
     until(lambda: template not in processes.children(server.pid), "the old template to be gone")
 
 
+def answers_until(server, text, *, allowed):
+    """Ask until this is the answer; no other but those that are allowed may come before."""
+
+    def is_there():
+        found = server.text()
+        assert found in {text, *allowed}
+        return found == text
+
+    until(is_there, f"{text!r} to be answered")
+
+
+def test_a_preloaded_module_that_is_edited_in_place(serve_with_packages, project, package):
+    """Nobody watches it; the next reload starts from a clean interpreter, and says why."""
+    package("library", "VALUE = 'one'\n")
+    project.write("service.py", "import library\nTEXT = library.VALUE\n")
+    server = serve_with_packages()
+    package("library", "VALUE = 'edited'\n")
+    project.write("service.py", "import library\nTEXT = library.VALUE + '!'\n")
+    answers_until(server, "edited!", allowed={"one"})
+    assert "site-packages/library.py changed, from a new interpreter" in server.log
+    project.write("service.py", "import library\nTEXT = library.VALUE + '?'\n")
+    answers_until(server, "edited?", allowed={"edited!"})
+    assert server.log.count("from a new interpreter") == 1
+
+
+def test_a_module_that_only_a_checkpoint_has_is_edited_in_place(serve_with_packages, project, package):
+    """Each worker would import it anew, but for the checkpoint."""
+    package("library", "VALUE = 'one'\n")
+    project.write(
+        "service.py", "import library, time\ntime.sleep(0.1)\nimport leaf\nTEXT = library.VALUE + leaf.TEXT\n"
+    )
+    project.write("leaf.py", "TEXT = ''\n")
+    server = serve_with_packages("--no-preload", "library")
+    for end in ("!", "?"):
+        project.write("leaf.py", f"TEXT = {end!r}\n")
+        answers_until(server, f"one{end}", allowed={"one", "one!"})
+    assert "from the checkpoint before leaf" in server.log
+    package("library", "VALUE = 'edited'\n")
+    project.write("leaf.py", "TEXT = '.'\n")
+    answers_until(server, "edited.", allowed={"one?"})
+
+
+def test_a_failure_heals_where_a_preloaded_module_is_edited_in_place(serve_with_packages, project, package):
+    """It was at fault, and nothing of the project is saved."""
+    package("library", "def value(number): return f'{number}'[9]\n")
+    project.write("service.py", "import library\nTEXT = library.value(1)\n")
+    server = serve_with_packages(wait=False)
+    server.wait_log("IndexError")
+    package("library", "def value(number): return f'{number}'\n")
+    until(lambda: server.get().text == "1", "the app")
+
+
 def test_an_interpreter_may_take_longer_than_a_module(serve):
     """However little the user gives each."""
     server = serve("--preload-timeout", "0.001", "--no-preload", "*")
