@@ -69,7 +69,7 @@ def start(world, template):
     imports = []
 
     def start(*edited, resume=None, **plan):
-        pauses = Pauses(edited=frozenset(edited), number=16 if edited else 0, share=NEXT_TO_NOTHING, **plan)
+        pauses = Pauses(edited=frozenset(edited), share=NEXT_TO_NOTHING, **plan)
         made = Import(world, template.fork(), pauses) if resume is None else resume[0].resume(resume[1], pauses)
         imports.append(made)
         return made
