@@ -485,7 +485,7 @@ class Loaded(Message):
     """Third-party and stdlib modules that this worker had to import itself: worth preloading."""
 
     modules: tuple[str, ...]
-    files: tuple[str, ...]
+    files: tuple[str, ...] = ()
     """From where they were imported."""
 
 

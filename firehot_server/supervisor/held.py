@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ class Held:
 
     def __init__(self) -> None:
         self._stamps: dict[str, Stamp] = {}
+        self._unlooked: Iterator[str] = iter(())
 
     def add(self, files: Iterable[str]) -> None:
         """These were imported just now."""
@@ -29,14 +31,21 @@ class Held:
     def clear(self) -> None:
         """There is a new template."""
         self._stamps.clear()
+        self.look_anew()
 
-    def edited(self) -> Iterator[str]:
-        """Each file that is another by now; an empty name after so many files that somebody else should have a turn."""
-        for number, (file, stamp) in enumerate(list(self._stamps.items()), start=1):
-            if _stamp(file) != stamp:
-                yield file
-            elif number % _AT_ONCE == 0:
-                yield ""
+    def look_anew(self) -> None:
+        """Look at all of them once more."""
+        self._unlooked = iter(tuple(self._stamps))
+
+    def look_on(self) -> tuple[str, bool]:
+        """Look at the next ones; somebody else should have a turn then.
+
+        Returns:
+            One that is another by now, or an empty name; and whether there are more to look at.
+        """
+        files = tuple(itertools.islice(self._unlooked, _AT_ONCE))
+        edited = next((file for file in files if _stamp(file) != self._stamps[file]), "")
+        return edited, bool(files) and not edited
 
 
 def _stamp(path: str) -> Stamp:

@@ -78,7 +78,7 @@ from firehot_server.supervisor.writers import Writers
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from uvicorn import Config
 
@@ -226,8 +226,6 @@ class Supervisor:
             self._absolute_path,
         )
         self._held = Held()
-        self._looking: Iterator[str] = iter(())
-        """What is still to be looked at of them."""
         self._templates = self._make_templates(template)
         self._checkpoints = Checkpoints(self._switchboard, self._child_exited, self._checkpoint_lost)
         self._prospects = Prospects()
@@ -754,14 +752,14 @@ class Supervisor:
 
     def _look_at_all_held(self) -> None:
         """Not while somebody waits: while the worker imports."""
-        self._looking = self._held.edited()
+        self._held.look_anew()
         self._set_alarm("held", 0.0)
 
     def _look_at_held(self) -> None:
-        edited = next(self._looking, None)
+        edited, goes_on = self._held.look_on()
         if edited:
             self._reload(f"{self._shorten(edited)} changed", INTERPRETER.position)
-        elif edited is not None:
+        elif goes_on:
             self._set_alarm("held", 0.0)
 
     def _reload(self, cause: str, position: int, paths: tuple[str, ...] = ()) -> None:

@@ -16,15 +16,21 @@ def files(tmp_path):
     return [str(path) for path in paths]
 
 
-def found(held):
-    return [file for file in held.edited() if file]
+def looks(held):
+    """What each look finds, up to the last one."""
+    held.look_anew()
+    found, goes_on = [], True
+    while goes_on:
+        edited, goes_on = held.look_on()
+        found.append(edited)
+    return found
 
 
 def test_nothing_was_edited(files):
     """Others get a turn now and then."""
     held = Held()
     held.add(files)
-    assert list(held.edited()) == ["", ""]
+    assert looks(held) == ["", "", "", ""]
 
 
 @pytest.mark.parametrize("edit", ["size", "time", "gone"])
@@ -45,7 +51,7 @@ def test_one_was_edited(files, number, edit):
         case "gone":
             os.unlink(path)
 
-    assert found(held) == [path]
+    assert looks(held)[-1] == path
 
 
 def test_what_was_imported_before_it_was_edited(files):
@@ -54,7 +60,7 @@ def test_what_was_imported_before_it_was_edited(files):
     held.add(files)
     os.utime(files[0], (100, 100))
     held.add(files)
-    assert found(held) == [files[0]]
+    assert looks(held) == [files[0]]
 
 
 def test_a_new_template(files):
@@ -62,13 +68,15 @@ def test_a_new_template(files):
     held = Held()
     held.add(files)
     os.utime(files[0], (100, 100))
+    held.look_anew()
     held.clear()
+    assert held.look_on() == ("", False)
     held.add(files)
-    assert found(held) == []
+    assert not any(looks(held))
 
 
 def test_what_is_no_file(tmp_path):
     """Modules in an archive have a place in it."""
     held = Held()
     held.add([str(tmp_path / "library.zip" / "module.py")])
-    assert found(held) == []
+    assert not any(looks(held))
