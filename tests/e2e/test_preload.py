@@ -182,9 +182,10 @@ def test_a_preloaded_module_that_is_edited_in_place(serve_with_packages, project
     package("library", "VALUE = 'edited'\n")
     project.write("service.py", "import library\nTEXT = library.VALUE + '!'\n")
     answers_until(server, "edited!", allowed={"one"})
-    assert "site-packages/library.py changed, from a new interpreter" in server.log
+    server.wait_log("site-packages/library.py changed, from a new interpreter")
     project.write("service.py", "import library\nTEXT = library.VALUE + '?'\n")
     answers_until(server, "edited?", allowed={"edited!"})
+    server.wait_generation(4)
     assert server.log.count("from a new interpreter") == 1
 
 
@@ -199,7 +200,7 @@ def test_a_module_that_only_a_checkpoint_has_is_edited_in_place(serve_with_packa
     for end in ("!", "?"):
         project.write("leaf.py", f"TEXT = {end!r}\n")
         answers_until(server, f"one{end}", allowed={"one", "one!"})
-    assert "from the checkpoint before leaf" in server.log
+    server.wait_log("from the checkpoint before leaf")
     package("library", "VALUE = 'edited'\n")
     project.write("leaf.py", "TEXT = '.'\n")
     answers_until(server, "edited.", allowed={"one?"})
