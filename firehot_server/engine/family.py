@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from typing import TYPE_CHECKING
 
 from firehot_server.discovery.locate import with_parents
@@ -96,7 +95,7 @@ class Line:
         if seconds is None:
             self._alarms.cancel(self.templates.expire)
         else:
-            self._alarms.set(self.templates.expire, time.monotonic() + seconds)
+            self._alarms.start(self.templates.expire, seconds)
 
 
 class Family:

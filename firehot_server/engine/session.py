@@ -304,7 +304,7 @@ class Session:
     def _channel_closed(self, call: Call) -> None:
         assert call.process is not None
         if self._is_reported(call):
-            self._alarms.set(functools.partial(self._over, call, None), time.monotonic() + _EXIT_REPORT_SECONDS)
+            self._alarms.start(functools.partial(self._over, call, None), _EXIT_REPORT_SECONDS)
         else:
             self._over(call, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Generic, TypeVar
 
 Name = TypeVar("Name")
@@ -16,6 +17,10 @@ class Alarms(Generic[Name]):
     def set(self, name: Name, due: float) -> None:
         """(Re)start a timer."""
         self._due[name] = due
+
+    def start(self, name: Name, seconds: float) -> None:
+        """(Re)start a timer that runs out so many seconds from now."""
+        self.set(name, time.monotonic() + seconds)
 
     def is_set(self, name: Name) -> bool:
         """Whether this timer runs."""

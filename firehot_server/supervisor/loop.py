@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 import signal
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import uvicorn
@@ -54,10 +54,9 @@ from firehot_server.supervisor import events as ev
 from firehot_server.supervisor import open_files
 from firehot_server.supervisor.alarms import Alarms
 from firehot_server.supervisor.app_preloads import AppPreloads
+from firehot_server.supervisor.changes import Changes, Reload
 from firehot_server.supervisor.checkpoints import Checkpoints
 from firehot_server.supervisor.ending import ending
-from firehot_server.supervisor.held import Held
-from firehot_server.supervisor.installation import Installation
 from firehot_server.supervisor.ledger import Ledger
 from firehot_server.supervisor.likely import GitChanges, module_name, newest
 from firehot_server.supervisor.machine import FORK_SECONDS, Machine
@@ -72,18 +71,15 @@ from firehot_server.supervisor.stopped import is_stopped
 from firehot_server.supervisor.switchboard import Switchboard
 from firehot_server.supervisor.templates import Policy, Templates
 from firehot_server.supervisor.terminal import ProgressLine, TerminalModes
-from firehot_server.supervisor.watcher import Degraded, Polled, Touched, Watcher, Watching
+from firehot_server.supervisor.watcher import Watcher
 from firehot_server.supervisor.working_folder import WorkingFolder
-from firehot_server.supervisor.writers import Writers
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
 
     from uvicorn import Config
 
     from firehot_server.messages import Pauses
-    from firehot_server.supervisor.edits import Edit
     from firehot_server.supervisor.forks import Order
     from firehot_server.supervisor.processes import Process
     from firehot_server.supervisor.signals import SignalPipe
@@ -108,27 +104,6 @@ _NEXT_MEMORY_SECONDS = 0.02
 
 # Where no file more may be open, so often is looked whether a worker that was leaving has left, in seconds.
 _FILES_SECONDS = 0.05
-# An import that takes longer than this gets its new folders watched meanwhile, in seconds.
-_WATCH_SECONDS = 0.2
-
-# What an import reads is laid down; so often is looked what there is of it, and, while that is nothing new, less and
-# less often down to this, in seconds.
-_LOOK_SECONDS = 0.02
-_MOST_PATIENCE = 0.5
-
-# How long a file may stay empty between being truncated and being written, in seconds.
-_HALF_WRITTEN_SECONDS = 0.03
-
-# How often is looked whether somebody still writes a file, in seconds.
-_WRITERS_SECONDS = 0.002
-
-# When files were removed: how soon, and then how often, is looked whether their folders were, too, in seconds.
-_FOLDERS_SECONDS = 0.1
-_NEXT_FOLDERS_SECONDS = 1.0
-
-# While a failure is shown, how often is looked whether what it lacks was installed, in seconds.
-_INSTALLATION_SECONDS = 0.5
-
 # Alarms that come so late, in seconds, were late for everybody: the machine slept, or these processes were stopped.
 _STANDSTILL_SECONDS = 1.0
 
@@ -144,24 +119,8 @@ class ExitReport:
     pid: int
 
 
-Alarm = (
-    ac.Timer
-    | ExitReport
-    | Literal[
-        "preload",
-        "fork",
-        "held",
-        "reads",
-        "watch",
-        "stand-by",
-        "settled",
-        "memory",
-        "writers",
-        "folders",
-        "pulse",
-        "installation",
-    ]
-)
+Alarm = ac.Timer | ExitReport | Callable[[], None]
+"""A function is called when it is due."""
 
 
 class Supervisor:
@@ -193,10 +152,6 @@ class Supervisor:
         self._path = path
         self._signals = signals
         self._working_folder = WorkingFolder()
-        self._folder = self._working_folder.path
-        self._is_folder_gone = False
-        self._failed_at = math.inf
-        """Since when (`time.time`) the failure of the newest code has been known; for ever: it has not failed."""
         self._absolute_path = tuple(map(os.path.abspath, path))
         self._env_file = os.path.abspath(settings.env_file) if settings.env_file else ""
         self._origins = Origins.of_interpreter(extra_third_party=[str(PACKAGE)])
@@ -212,9 +167,6 @@ class Supervisor:
         self._workers: dict[int, WorkerProcess] = {}
         self._handoffs: list[Handoff] = []
         self._alarms: Alarms[Alarm] = Alarms()
-        self._pending_touches: set[str] = set()
-        self._writers = Writers()
-        self._watching: frozenset[str] = frozenset()
         self._switchboard = Switchboard(logger)
         self._progress = ProgressLine(sys.stderr)
         self._ledger = Ledger(ReloadRules(config, settings), self._first_party_path())
@@ -225,7 +177,6 @@ class Supervisor:
             self._origins,
             self._absolute_path,
         )
-        self._held = Held()
         self._templates = self._make_templates(template)
         self._checkpoints = Checkpoints(self._switchboard, self._child_exited, self._checkpoint_lost)
         self._prospects = Prospects()
@@ -237,8 +188,6 @@ class Supervisor:
         """Bytes that each checkpoint holds alone, by process id; None: not measured yet."""
         self._obstacle: tuple[str, str, int] | None = None
         """What was last said to stand in the way of checkpoints."""
-        self._patience = _LOOK_SECONDS
-        """How long to wait until it is looked again what an import has read."""
         self._stopped: set[int] = set()
         """The workers, by number, that were stopped when it was last looked."""
 
@@ -252,10 +201,25 @@ class Supervisor:
             Policy(SERVING, self._settings.preload_timeout, is_partial=True, forks_ahead=False),
             emit=self._feed,
             on_exited=self._child_exited,
-            set_deadline=lambda seconds: self._set_alarm("preload", seconds),
-            on_looked=lambda reads: self._noticed(self._ledger.template_looked(reads)),
-            on_imported=self._held.add,
+            set_deadline=self._set_preload_deadline,
+            on_looked=lambda reads: self._changes.noticed(self._ledger.template_looked(reads)),
+            on_imported=lambda files: self._changes.imported(files),
             on_extended=self._template_extended,
+        )
+
+    def _make_changes(self, watcher: Watcher) -> Changes:
+        return Changes(
+            self._ledger,
+            watcher,
+            self._machine,
+            self._prospects,
+            self._alarms,
+            self._working_folder,
+            self._origins,
+            self._config.reload_delay,
+            hear=self._hear_all,
+            on_reload=self._reload,
+            on_settled=lambda: self._feed(ev.Settled()),
         )
 
     def run(self) -> int:
@@ -265,17 +229,18 @@ class Supervisor:
             self._orphans = stack.enter_context(Orphans())
             stack.callback(self._switchboard.close)
             stack.callback(self._end_everything)
-            self._watcher = Watcher(self._signals.wake)
-            stack.callback(self._watcher.close)
+            watcher = Watcher(self._signals.wake)
+            stack.callback(watcher.close)
+            self._changes = self._make_changes(watcher)
             self._switchboard.listen(self._signals, self._woken)
             if self._settings.checkpoints:
-                self._git = GitChanges(self._folder)
+                self._git = GitChanges(self._working_folder.path)
             self._feed(ev.Started())
             while self._status is None:
-                self._update_watch()
+                self._changes.update_watch()
                 self._turn()
                 self._ring()
-                self._judge_suspects()
+                self._changes.judge_suspects()
             return self._status
 
     def _turn(self) -> None:
@@ -324,7 +289,7 @@ class Supervisor:
             case ac.Cut():
                 self._cut(action.worker)
             case ac.SetTimer():
-                self._set_alarm(action.timer, action.seconds)
+                self._alarms.start(action.timer, action.seconds)
             case ac.CancelTimer():
                 self._alarms.cancel(action.timer)
             case ac.Report():
@@ -341,15 +306,13 @@ class Supervisor:
         because = f" ({failure.cause})" if failure.cause else ""
         answer = "500 with this failure" if action.kept is None else f"as before, by generation {action.kept},"
         logger.error("%s\nAnswering %s until the next save%s (generation %d)", text, answer, because, action.generation)
-        self._failed_at = time.time()
-        self._set_alarm("installation", _INSTALLATION_SECONDS)
+        self._changes.failure_is_shown()
 
     # -- templates
 
     def _start_template(self) -> None:
         self._checkpoints.retire_after(INTERPRETER)
-        self._installation = Installation(self._origins)
-        self._held.clear()
+        self._changes.template_starts()
         self._ledger.template_starts([self._env_file] if self._env_file else [])
         self._templates.start(self._configure(), self._settings.environment)
         self._prospects.files = len(self._preloads.files)
@@ -386,10 +349,10 @@ class Supervisor:
         """Of the deepest checkpoint: those that an edit has made stale are retired by now."""
         self._forking = action
         if self._must_wait_for_files():
-            self._set_alarm("fork", _FILES_SECONDS)
+            self._alarms.start(self._fork_again, _FILES_SECONDS)
             return
-        self._set_alarm("fork", None)
-        self._look_at_all_held()
+        self._alarms.cancel(self._fork_again)
+        self._changes.look_at_held()
         self._forget(action.worker)  # what had not begun when the template was lost
         self._templates.withdraw()
         self._checkpoints.withdraw()
@@ -434,6 +397,9 @@ class Supervisor:
 
     def _checkpoint_lost(self, _orders: list[Order]) -> None:
         """The worker was to be made of it."""
+        self._fork_again()
+
+    def _fork_again(self) -> None:
         if self._forking is not None:
             self._fork(self._forking)
 
@@ -473,8 +439,8 @@ class Supervisor:
         if self._forking is not None and self._forking.worker == worker.number:
             self._forking = None
         worker.has_begun = True
-        self._set_alarm("pulse", _PULSE_SECONDS)
-        self._set_alarm("reads", _LOOK_SECONDS)
+        self._alarms.start(self._look_for_stopped, _PULSE_SECONDS)
+        self._changes.import_begins()
         self._feed(ev.Forked(worker.number, worker.origin))
 
     def _forget(self, number: int) -> None:
@@ -515,7 +481,8 @@ class Supervisor:
                 self._paused(worker, message)
             case Written():
                 if self._ledger.written(message.path):
-                    logger.info("%s is written by the app itself: it does not reload.", self._shorten(message.path))
+                    path = self._working_folder.shorten(message.path)
+                    logger.info("%s is written by the app itself: it does not reload.", path)
             case Begun():
                 self._begun(worker)
             case Unkept():
@@ -530,9 +497,9 @@ class Supervisor:
                 (worker.notices,) = message.notices or (-1,)
                 self._feed(ev.Ready(number, len(self._checkpoints.states)))
                 self._deliver_handoffs()
-                self._set_alarm("stand-by", _STANDBY_SECONDS)
+                self._alarms.start(self._prepare_standby, _STANDBY_SECONDS)
                 self._weights.clear()
-                self._set_alarm("memory", _MEMORY_SECONDS)
+                self._alarms.start(self._measure_memory, _MEMORY_SECONDS)
             case Draining():
                 worker.is_leaving = True
                 self._feed(ev.Draining(number, message.busy))
@@ -541,7 +508,7 @@ class Supervisor:
             case Debugging():
                 self._feed(ev.Debugged(number))
             case Loaded():
-                self._held.add(message.files)
+                self._changes.imported(message.files)
                 learned = self._preloads.learn(message.modules)
                 if open_files.affordable_now():
                     self._templates.extend(learned)
@@ -566,7 +533,7 @@ class Supervisor:
         if identity == self._obstacle:
             return
         self._obstacle = identity
-        known = f"after {self._shorten(obstacle.path)}, line {obstacle.line}"
+        known = f"after {self._working_folder.shorten(obstacle.path)}, line {obstacle.line}"
         place = known if obstacle.path else f"from somewhere {obstacle.place or 'in the import'} on"
         logger.info(
             "No checkpoints %s: %s. Each reload imports again what follows: %s ms.",
@@ -607,7 +574,7 @@ class Supervisor:
     def _channel_closed(self, worker: WorkerProcess) -> None:
         worker.cut()
         if self._switchboard.is_attached(worker.parent):
-            self._set_alarm(ExitReport(worker.pid), _EXIT_REPORT_SECONDS)
+            self._alarms.start(ExitReport(worker.pid), _EXIT_REPORT_SECONDS)
         else:
             self._worker_gone(worker, None)
 
@@ -629,7 +596,7 @@ class Supervisor:
 
     def _reading(self, worker: int) -> str:
         """The module that this worker was the last to begin to import, for people."""
-        return self._shorten(self._ledger.last_module) if worker == self._ledger.worker else ""
+        return self._working_folder.shorten(self._ledger.last_module) if worker == self._ledger.worker else ""
 
     def _report_unfinished(self, worker: WorkerProcess, status: int | None) -> None:
         """Name the requests that ended with their worker."""
@@ -643,167 +610,37 @@ class Supervisor:
     def _woken(self) -> None:
         for number in self._signals.take():
             self._signalled(number)
-        notices = self._watcher.take()
-        if notices:
-            self._hear_all()  # somebody may have said that it writes these files itself
-        for notice in notices:
-            match notice:
-                case Touched():
-                    self._touched(notice.paths)
-                case Watching():
-                    self._noticed(self._ledger.watching(notice.folders))
-                case Degraded():
-                    logger.warning(notice.text)
-                case Polled():
-                    logger.info(notice.text)
-
-    def _look_at_reads(self) -> None:
-        before = self._ledger.position
-        self._hear_all()
-        self._patience = _LOOK_SECONDS if self._ledger.position > before else min(2 * self._patience, _MOST_PATIENCE)
-        if self._machine.is_importing:
-            self._set_alarm("reads", self._patience)
-
-    def _judge_suspects(self) -> None:
-        """What was read is something else by now. Perhaps the app has written it itself; it says so before it does."""
-        while self._ledger.has_suspects:
-            self._hear_all()
-            self._noticed(self._ledger.judge_suspects())
+        self._changes.take_notices()
 
     def _hear_all(self) -> None:
         """Whatever workers have said by now."""
         for worker in list(self._workers.values()):
             self._switchboard.drain(worker)
 
-    def _touched(self, paths: frozenset[str]) -> None:
-        self._pending_touches |= paths
-        delay = self._config.reload_delay
-        if self._ledger.looks_half_written(self._pending_touches):
-            delay = max(delay, _HALF_WRITTEN_SECONDS)
-        if delay <= 0:
-            self._settled()
-        elif not self._alarms.is_set("settled") or any(map(self._ledger.matters, paths)):
-            self._set_alarm("settled", delay)  # a log file that is being written must not put it off for ever
-
-    def _settled(self) -> None:
-        self._alarms.cancel("settled")
-        touches, self._pending_touches = self._pending_touches, set()
-        self._noticed(self._ledger.touch(touches))
-        if self._is_folder_gone:
-            self._look_at_folders()
-
-    def _look_at_writers(self) -> None:
-        """When nobody writes any more: is what was read what is there now?"""
-        if self._writers.are_busy(time.monotonic()):
-            self._set_alarm("writers", _WRITERS_SECONDS)
-            return
-        self._hear_all()
-        if not self._noticed(self._ledger.touch(self._writers.take())):
-            self._feed(ev.Settled())
-
-    def _look_at_folders(self) -> None:
-        """No event tells that a folder in which a process works, as all of these do, was removed or replaced."""
-        where = self._working_folder.look()
-        if where == "gone" and not self._is_folder_gone:
-            logger.warning("The working directory, %s, is gone; the server waits for it to be back.", self._folder)
-        self._is_folder_gone = where == "gone"
-        self._noticed(self._ledger.touch(self._ledger.places.replaced()))
-        if where == "back":
-            self._reload("the working directory was replaced", INTERPRETER.position)
-        elif self._is_folder_gone or self._machine.is_failing:
-            self._set_alarm("folders", _NEXT_FOLDERS_SECONDS)
-
-    def _noticed(self, edit: Edit) -> bool:
-        """Reload, if this is one; whether it is."""
-        for path in edit.idle:
-            logger.debug("%s: the same content, or nothing has read it; no reload", self._shorten(path))
-        if edit:
-            names = [self._ledger.module_of(path) or path for path in edit.paths]
-            self._prospects.edited(names, late=edit.position >= self._ledger.imported)
-            if edit.removed:
-                self._set_alarm("folders", _FOLDERS_SECONDS)
-            self._reload(edit.describe(self._shorten), edit.position, edit.paths)
-            return True
-        again = next(filter(self._asks_for_another_try, edit.idle), None)
-        if again is not None:
-            self._reload(f"{self._shorten(again)} saved", TEMPLATE.position, (again,))
-        return again is not None
-
-    def _asks_for_another_try(self, path: str) -> bool:
-        """A module that was saved since the failure. It may be the same, or not what has failed; but what was amiss
-        outside may be mended.
-        """
-        if not self._ledger.module_of(path):
-            return False
-        try:
-            return os.stat(path).st_mtime > self._failed_at
-        except OSError:
-            return False
-
-    def _look_at_installation(self) -> None:
-        """The failure may be for want of a package."""
-        if self._failed_at == math.inf:
-            return
-        if self._installation.has_changed():
-            self._reload("", INTERPRETER.position)
-        else:
-            self._look_at_all_held()
-            self._set_alarm("installation", _INSTALLATION_SECONDS)
-
-    def _look_at_all_held(self) -> None:
-        """Not while somebody waits: while the worker imports."""
-        self._held.look_anew()
-        self._set_alarm("held", 0.0)
-
-    def _look_at_held(self) -> None:
-        edited, goes_on = self._held.look_on()
-        if edited:
-            self._reload(f"{self._shorten(edited)} changed", INTERPRETER.position)
-        elif goes_on:
-            self._set_alarm("held", 0.0)
-
-    def _reload(self, cause: str, position: int, paths: tuple[str, ...] = ()) -> None:
-        self._failed_at = math.inf
-        state = self._valid_state(position)
-        is_reinstalled = self._installation.has_changed()
-        if is_reinstalled:
-            cause = f"{cause}, packages were installed".removeprefix(", ")
-            self._path = tuple(dict.fromkeys((*self._path, *self._installation.added_folders())))
+    def _reload(self, reload: Reload) -> None:
+        self._path = tuple(dict.fromkeys((*self._path, *reload.added_folders)))
+        state = self._valid_state(reload.position)
         self._checkpoints.withdraw()
         self._checkpoints.retire_after(state)
-        is_settled = not self._writers.begin(paths, time.monotonic())
-        self._set_alarm("writers", None if is_settled else _WRITERS_SECONDS)
-        self._feed(ev.EditNoticed(cause, is_reinstalled or state is INTERPRETER, is_settled))
+        self._feed(ev.EditNoticed(reload.cause, state is INTERPRETER, reload.is_settled))
 
     def _valid_state(self, position: int) -> State:
         """The deepest that has not read what changed: at this position, or where that is no reason to reload."""
         return rewind(min(position, self._ledger.doubt), [TEMPLATE, *self._checkpoints.states])
 
-    def _update_watch(self, *, now: bool = False) -> None:
-        """Watch what the ledger wants watched. While a worker imports, that grows by the module: gather."""
-        wanted = self._ledger.places.wanted()
-        if wanted == self._watching and not self._ledger.places.is_watch_broken:
-            return
-        if now or not self._watching or not self._machine.is_importing:
-            self._watching = wanted
-            self._ledger.places.is_watch_broken = False
-            self._watcher.watch(wanted)
-        elif not self._alarms.is_set("watch"):
-            self._set_alarm("watch", _WATCH_SECONDS)
-
     # -- signals and time
 
     def _signalled(self, number: int) -> None:
         if number == signal.SIGHUP and not self._terminal.is_gone:
-            self._reload("SIGHUP", TEMPLATE.position)
+            self._changes.reload("SIGHUP", TEMPLATE.position)
         else:
             self._feed(ev.StopRequested())
 
-    def _set_alarm(self, name: Alarm, seconds: float | None) -> None:
+    def _set_preload_deadline(self, seconds: float | None) -> None:
         if seconds is None:
-            self._alarms.cancel(name)
+            self._alarms.cancel(self._templates.expire)
         else:
-            self._alarms.set(name, time.monotonic() + seconds)
+            self._alarms.start(self._templates.expire, seconds)
 
     def _ring(self) -> None:
         for name in self._alarms.pop_due(time.monotonic()):
@@ -812,32 +649,12 @@ class Supervisor:
                     self._feed(ev.TimerExpired(name, self._reading(name.worker)))
                 case ExitReport():
                     self._exit_unreported(name.pid)
-                case "preload":
-                    self._templates.expire()
-                case "fork":
-                    if self._forking is not None:
-                        self._fork(self._forking)
-                case "held":
-                    self._look_at_held()
-                case "reads":
-                    self._look_at_reads()
-                case "watch":
-                    self._update_watch(now=True)
-                case "stand-by":
-                    if open_files.affordable_now():
-                        self._templates.prepare(is_favourite=not self._checkpoints.prepare())
-                case "settled":
-                    self._settled()
-                case "memory":
-                    self._measure_memory()
-                case "writers":
-                    self._look_at_writers()
-                case "folders":
-                    self._look_at_folders()
-                case "pulse":
-                    self._look_for_stopped()
-                case "installation":
-                    self._look_at_installation()
+                case _:
+                    name()
+
+    def _prepare_standby(self) -> None:
+        if open_files.affordable_now():
+            self._templates.prepare(is_favourite=not self._checkpoints.prepare())
 
     def _look_for_stopped(self) -> None:
         """A worker that is stopped closes nothing and says nothing: it would not be noticed before the next edit."""
@@ -847,7 +664,7 @@ class Supervisor:
             self._feed(ev.Stopped(number))
         self._stopped = stopped
         if told:
-            self._set_alarm("pulse", _PULSE_SECONDS)
+            self._alarms.start(self._look_for_stopped, _PULSE_SECONDS)
 
     def _measure_memory(self) -> None:
         """What the checkpoints hold alone decides how many there will be next time."""
@@ -855,7 +672,7 @@ class Supervisor:
         unknown = next((pid for pid, size in self._weights.items() if size is None), None)
         if unknown is not None:  # one at a time: the kernel takes a while for each
             self._weights[unknown] = private_bytes(unknown) or 0
-            self._set_alarm("memory", _NEXT_MEMORY_SECONDS)
+            self._alarms.start(self._measure_memory, _NEXT_MEMORY_SECONDS)
         elif self._weights:
             measured = sum(size or 0 for size in self._weights.values())
             self._prospects.affordable = affordable(len(self._weights), measured, MEMORY)
@@ -884,11 +701,8 @@ class Supervisor:
     # -- names
 
     def _app_dir(self) -> str:
-        return self._absolute_path[0] if self._path else self._folder
+        return self._absolute_path[0] if self._path else self._working_folder.path
 
     def _first_party_path(self) -> list[str]:
         """The folders in which the app module itself may appear."""
         return [path for path in self._absolute_path if os.path.isdir(path) and self._origins.is_first_party(path)]
-
-    def _shorten(self, path: str) -> str:
-        return path.removeprefix(f"{self._folder}/")

@@ -14,6 +14,10 @@ class WorkingFolder:
     def __init__(self) -> None:
         self.path = os.getcwd()
 
+    def shorten(self, path: str) -> str:
+        """As somebody names it who works here."""
+        return path.removeprefix(f"{self.path}/")
+
     def look(self) -> State:
         """Whether the path leads where this process is, to nothing, or to another folder: then this process goes there.
 
