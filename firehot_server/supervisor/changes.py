@@ -43,12 +43,14 @@ _HALF_WRITTEN_SECONDS = 0.03
 # How often is looked whether somebody still writes a file, in seconds.
 _WRITERS_SECONDS = 0.002
 
-# When files were removed: how soon, and then how often, is looked whether their folders were, too, in seconds.
+# After an edit: how soon, and then how often, is looked whether folders were removed or replaced, too, in seconds.
 _FOLDERS_SECONDS = 0.1
 _NEXT_FOLDERS_SECONDS = 1.0
 
 # While a failure is shown, how often is looked whether what it lacks was installed, in seconds.
 _INSTALLATION_SECONDS = 0.5
+
+_REPLACED = "the working directory was replaced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +202,7 @@ class Changes:
         self._alarms.cancel(self._judge_pending)
         touches, self._pending = self._pending, set()
         self.noticed(self._ledger.touch(touches))
-        if self._is_folder_gone:
+        if self._is_folder_gone or not self._watching.isdisjoint(touches):
             self._look_at_folders()
 
     def _look_at_reads(self) -> None:
@@ -223,8 +225,7 @@ class Changes:
         if edit:
             names = [self._ledger.module_of(path) or path for path in edit.paths]
             self._prospects.edited(names, late=edit.position >= self._ledger.imported)
-            if edit.removed:
-                self._alarms.start(self._look_at_folders, _FOLDERS_SECONDS)
+            self._alarms.start(self._look_at_folders, _FOLDERS_SECONDS)
             self.reload(edit.describe(self._shorten), edit.position, edit.paths)
             return True
         again = next(filter(self._asks_for_another_try, edit.idle), None)
@@ -254,7 +255,7 @@ class Changes:
         self._is_folder_gone = where == "gone"
         self.noticed(self._ledger.touch(self._ledger.places.replaced()))
         if where == "back":
-            self.reload("the working directory was replaced", INTERPRETER.position)
+            self.reload(_REPLACED, INTERPRETER.position)
         elif self._is_folder_gone or self._machine.is_failing:
             self._alarms.start(self._look_at_folders, _NEXT_FOLDERS_SECONDS)
 
@@ -286,6 +287,9 @@ class Changes:
         """
         self._failed_at = math.inf
         added: tuple[str, ...] = ()
+        if self._working_folder.look() == "back":  # what was noticed may be the first sign of it
+            cause = f"{cause}, {_REPLACED}"
+            position = INTERPRETER.position
         if self._installation.has_changed():
             cause = f"{cause}, packages were installed".removeprefix(", ")
             position = INTERPRETER.position

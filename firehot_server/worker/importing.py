@@ -95,7 +95,8 @@ def _not_found(config: uvicorn.Config, message: str) -> Failure:
         name = module.removesuffix(".py").strip(os.sep).replace(os.sep, ".")
         advice = f"Name the module as an import statement does: {name}:{attribute}."
     elif not os.path.isdir(sys.path[0] or os.curdir):
-        advice = f"The folder where it is looked for first, {sys.path[0]}, does not exist: check --app-dir."
+        folder = sys.path[0] or "the working directory"
+        advice = f"The folder where it is looked for first, {folder}, does not exist: check --app-dir."
     else:
         advice = "Check the name, the current folder and --app-dir."
     return sentence_only(message, advice)

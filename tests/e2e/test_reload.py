@@ -236,6 +236,39 @@ def test_what_lies_beside_the_code_is_not_opened(serve, project):
     assert server.text() == "two"
 
 
+@pytest.mark.parametrize("is_other", [True, False])
+def test_another_folder_takes_the_place_of_the_working_directory(serve, project, is_other):
+    """In a moment, and in one go; also where it holds the same. What is saved later is saved there."""
+    server = serve()
+    copy = project.folder.with_name("copy")
+    shutil.copytree(project.folder, copy)
+    if is_other:
+        (copy / "service.py").write_text("TEXT = 'other'\n")
+    project.folder.rename(project.folder.with_name("former"))
+    copy.rename(project.folder)
+    server.wait_log("Preloaded ", 2)  # a new interpreter, which works there
+    until(lambda: server.get().text == ("other" if is_other else "one"), "the new folder to be served")
+    for text in ("two", "three"):
+        project.say(text)
+        until(lambda text=text: server.get().text == text, f"{text!r} to be served")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02])
+def test_the_working_directory_is_removed_and_filled_again(serve, project, seconds):
+    """As by a clone that takes its place."""
+    server = serve()
+    files = {path.name: path.read_text() for path in project.folder.glob("*.py")}
+    shutil.rmtree(project.folder)
+    project.folder.mkdir()
+    begun = time.monotonic()
+    until(lambda: time.monotonic() - begun >= seconds, "a slow disk")
+    for name, text in files.items():
+        project.write(name, text.replace("one", "new"))
+    until(lambda: server.get().text == "new", "the new folder to be served")
+    project.say("two")
+    until(lambda: server.get().text == "two", "a save in it to be served")
+
+
 def test_a_removed_working_directory_is_survived(serve, project, tmp_path):
     """The server goes on, with what it has."""
     project.write("elsewhere.txt", "")

@@ -105,6 +105,29 @@ def test_a_module_that_is_being_saved_is_read_when_it_is_complete(project, cache
     assert reads == [("module", str(path), importlib.util.source_hash(b"VALUE = 1\n"))]
 
 
+def test_a_module_that_was_filled_since_it_was_read(project, cache):
+    """The machine was busy: more time has passed than is waited for."""
+    path = project / "module.py"
+
+    def run():
+        importer = Importer(project, cache)
+        emptied._PATIENCE_SECONDS = 0.0
+        look = emptied.stat
+
+        def fill(path):
+            Path(path).write_text("VALUE = 1\n")
+            return look(path)
+
+        emptied.stat = fill
+        path.touch()
+        return importlib.import_module("module").VALUE, importer.reads
+
+    value, reads = in_fork(run)
+
+    assert value == 1
+    assert reads == [("module", str(path), importlib.util.source_hash(b"VALUE = 1\n"))]
+
+
 @pytest.mark.parametrize("seconds", [-10, 10])
 def test_a_module_that_is_meant_to_be_empty_is_not_waited_for(project, cache, seconds):
     """It was emptied some time ago; or its time says nothing, since it is yet to come."""
