@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from firehot_server.failure.report import Failure
+    from firehot_server.stamps import Stamped
 
 Role = Literal["app", "failure"]
 
@@ -198,8 +199,8 @@ class Preloaded(Message):
     """Size of `sys.modules`."""
     looked: tuple[Read, ...] = ()
     """Places of the project in which their imports looked for a module in vain."""
-    files: tuple[str, ...] = ()
-    """From where they were imported, those included that the process had before."""
+    files: tuple[Stamped, ...] = ()
+    """From where all modules of the process were imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,6 +447,8 @@ class Imported(Message):
     """What the import of all of it has taken, of which checkpoints may have saved some."""
     obstacle: Obstacle | None = None
     """What has kept this worker from waiting at checkpoints."""
+    files: tuple[Stamped, ...] = ()
+    """Modules of other people's packages that were imported since the template was forked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,6 +461,8 @@ class Failed(Message):
     """The app could not be imported or started. The worker ends."""
 
     failure: Failure
+    files: tuple[Stamped, ...] = ()
+    """As those of `Imported`: checkpoints have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,8 +490,6 @@ class Loaded(Message):
     """Third-party and stdlib modules that this worker had to import itself: worth preloading."""
 
     modules: tuple[str, ...]
-    files: tuple[str, ...] = ()
-    """From where they were imported."""
 
 
 @dataclass(frozen=True, slots=True)

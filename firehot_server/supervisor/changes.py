@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from firehot_server.discovery.origin import Origins
+    from firehot_server.stamps import Stamped
     from firehot_server.supervisor.alarms import Alarms
     from firehot_server.supervisor.edits import Edit
     from firehot_server.supervisor.ledger import Ledger
@@ -122,6 +123,8 @@ class Changes:
         self._is_folder_gone = False
         self._failed_at = math.inf
         """Since when (`time.time`) the failure of the newest code has been known; for ever: it has not failed."""
+        self._cause = ""
+        """Of the last reload."""
         self._patience = _LOOK_SECONDS
         """How long to wait until it is looked again what an import has read."""
 
@@ -132,12 +135,13 @@ class Changes:
         self._installation = Installation(self._origins)
         self._held.clear()
 
-    def imported(self, files: tuple[str, ...]) -> None:
-        """A template or a worker has these files of other people's packages."""
+    def imported(self, files: tuple[Stamped, ...]) -> None:
+        """A template, or the newest worker, has these files of other people's packages."""
         self._held.add(files)
+        self.look_at_held()
 
     def look_at_held(self) -> None:
-        """Has a package been edited in place? Bit by bit, while a worker imports."""
+        """Has a package been edited in place? Bit by bit, while a worker imports, or nobody waits for anything."""
         self._held.look_anew()
         self._alarms.start(self._look_on, 0.0)
 
@@ -208,6 +212,8 @@ class Changes:
     def _look_at_reads(self) -> None:
         before = self._ledger.position
         self._hear()
+        self._cause = ""
+        """Of the last reload."""
         self._patience = _LOOK_SECONDS if self._ledger.position > before else min(2 * self._patience, _MOST_PATIENCE)
         if self._machine.is_importing:
             self._alarms.start(self._look_at_reads, self._patience)
@@ -266,13 +272,13 @@ class Changes:
         if self._installation.has_changed():
             self.reload("", INTERPRETER.position)
         else:
-            self.look_at_held()
             self._alarms.start(self._look_at_installation, _INSTALLATION_SECONDS)
 
     def _look_on(self) -> None:
         edited, goes_on = self._held.look_on()
         if edited:
-            self.reload(f"{self._shorten(edited)} changed", INTERPRETER.position)
+            cause = f"{self._cause}, " if self._machine.is_importing else ""
+            self._reload(f"{cause}{self._shorten(edited)} changed", INTERPRETER.position)
         elif goes_on:
             self._alarms.start(self._look_on, 0.0)
 
@@ -285,6 +291,10 @@ class Changes:
             position: of the first thing in the read log that is not what it was.
             paths: the files that may still be being written.
         """
+        self._held.forgive()
+        self._reload(cause, position, paths)
+
+    def _reload(self, cause: str, position: int, paths: tuple[str, ...] = ()) -> None:
         self._failed_at = math.inf
         added: tuple[str, ...] = ()
         if self._working_folder.look() == "back":  # what was noticed may be the first sign of it
@@ -299,6 +309,7 @@ class Changes:
             self._alarms.cancel(self._look_at_writers)
         else:
             self._alarms.start(self._look_at_writers, _WRITERS_SECONDS)
+        self._cause = cause
         self._on_reload(Reload(cause, position, is_settled, added))
 
     def _look_at_writers(self) -> None:

@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from uvicorn import Config
 
     from firehot_server.messages import Pauses
+    from firehot_server.stamps import Stamped
     from firehot_server.supervisor.forks import Order
     from firehot_server.supervisor.processes import Process
     from firehot_server.supervisor.signals import SignalPipe
@@ -352,7 +353,8 @@ class Supervisor:
             self._alarms.start(self._fork_again, _FILES_SECONDS)
             return
         self._alarms.cancel(self._fork_again)
-        self._changes.look_at_held()
+        if action.role == "app":
+            self._changes.look_at_held()
         self._forget(action.worker)  # what had not begun when the template was lost
         self._templates.withdraw()
         self._checkpoints.withdraw()
@@ -490,6 +492,7 @@ class Supervisor:
             case Imported():
                 self._imported(number, message)
             case Failed():
+                self._held(number, message.files)
                 self._feed(ev.Failed(number, message.failure))
             case NeedsLoop():
                 self._feed(ev.NeedsLoop(number))
@@ -508,7 +511,6 @@ class Supervisor:
             case Debugging():
                 self._feed(ev.Debugged(number))
             case Loaded():
-                self._changes.imported(message.files)
                 learned = self._preloads.learn(message.modules)
                 if open_files.affordable_now():
                     self._templates.extend(learned)
@@ -523,9 +525,15 @@ class Supervisor:
         if number == self._ledger.worker and message.seconds:
             self._ledger.imported = self._ledger.position
             self._prospects.seconds = message.seconds
+        self._held(number, message.files)
         if message.obstacle is not None:
             self._report_obstacle(message.obstacle)
         self._feed(ev.Imported(number))
+
+    def _held(self, number: int, files: tuple[Stamped, ...]) -> None:
+        """What the newest worker has is what its checkpoints have."""
+        if number == self._ledger.worker:
+            self._changes.imported(files)
 
     def _report_obstacle(self, obstacle: Obstacle) -> None:
         """Once, until there is another."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from firehot_server.messages import Read
+    from firehot_server.stamps import Stamped
     from firehot_server.supervisor.forks import Order
     from firehot_server.supervisor.preloads import Preloads
     from firehot_server.supervisor.processes import Process, WaitingProcess, WorkerProcess
@@ -86,7 +87,7 @@ class Templates:
         on_exited: Callable[[Exited], None],
         set_deadline: Callable[[float | None], None],
         on_looked: Callable[[tuple[Read, ...]], object] = lambda _: None,
-        on_imported: Callable[[tuple[str, ...]], None] = lambda _: None,
+        on_imported: Callable[[tuple[Stamped, ...]], None] = lambda _: None,
         on_extended: Callable[[], None] = lambda: None,
     ) -> None:
         self._switchboard = switchboard
@@ -273,13 +274,14 @@ class Templates:
             return
         self._on_looked(message.looked)  # it may be retired for that
         if template is self._extending:
+            self._on_imported(message.files)
             self._extension_is_ready(template, message)
         elif template is self._base:
+            self._on_imported(message.files)
             self._skipped += message.skipped
             self._awaited -= 1
             if self._awaited == 0:
                 self._judge(message.modules)
-        self._on_imported(message.files)
 
     def _judge(self, modules: int) -> None:
         self._progress.clear()

@@ -14,7 +14,7 @@ from firehot_server import lifeline
 from firehot_server.channel import Channel
 from firehot_server.discovery.origin import Origins
 from firehot_server.errors import ChannelClosed
-from firehot_server.location import PACKAGE, files_of
+from firehot_server.location import PACKAGE
 from firehot_server.messages import (
     DEFERRED_SIGNALS,
     IGNORED_SIGNALS,
@@ -28,6 +28,7 @@ from firehot_server.messages import (
     Preloading,
     Refused,
 )
+from firehot_server.stamps import Stamps
 from firehot_server.template.preload import preload
 from firehot_server.ties import Ties
 from firehot_server.waiting import Waiting, ignore_signals
@@ -47,6 +48,7 @@ class WorkerJob:
     configure: Configure
     preloaded: frozenset[str]
     """The names in `sys.modules` when the template forked."""
+    stamps: Stamps
     origins: Origins
     dispositions: Mapping[signal.Signals, Any]
     """Signal → what the template inherited for it (`signal.getsignal`)."""
@@ -86,6 +88,7 @@ class Template:
         self._waiting = Waiting(ties)
         self._env_file_error: str | None = None
         self._preloaded = frozenset(sys.modules)
+        self._stamps = Stamps()
 
     def run(self) -> WorkerJob:
         """Answer the supervisor until it is gone; in a forked worker, return its job."""
@@ -113,10 +116,12 @@ class Template:
         return False
 
     def _job(self) -> WorkerJob:
+        self._stamps.mark()
         return WorkerJob(
             self._ties,
             self._configure,
             self._preloaded,
+            self._stamps,
             self._origins,
             self._dispositions,
             self._folder,
@@ -154,7 +159,7 @@ class Template:
         # away from it in every copy. Without a collection first: large packages take 0.2 s, and leave next to nothing.
         gc.freeze()
         self._waiting.rearm()
-        self._waiting.send(Preloaded(skipped, len(sys.modules), looked, files_of(self._preloaded)))
+        self._waiting.send(Preloaded(skipped, len(sys.modules), looked, self._stamps.of(self._preloaded)))
 
     def _extend(self, message: Extend) -> None:
         try:

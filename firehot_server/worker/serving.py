@@ -15,7 +15,6 @@ from uvicorn.config import WS_PROTOCOLS
 from firehot_server import generations
 from firehot_server.failure.app import FailureApp
 from firehot_server.failure.report import sentence_only
-from firehot_server.location import files_of
 from firehot_server.messages import Begin, Begun, Debugging, Drain, Failed, Imported, Loaded, NeedsLoop, Ready
 from firehot_server.output import print_lines_at_once
 from firehot_server.worker.audit_events import DEBUGGER_EVENTS, AuditEvents
@@ -154,11 +153,11 @@ class Worker:
     def _imported(self, seconds: float = 0.0, obstacle: Obstacle | None = None) -> None:
         self._log.imported()
         self._link.end_laying_down()
-        self._link.send(Imported(seconds, obstacle))
+        self._link.send(Imported(seconds, obstacle, self._job.stamps.since_mark()))
 
     def _fail(self, failure: Failure) -> None:
         self._log.flush()
-        self._link.send(Failed(failure))
+        self._link.send(Failed(failure, self._job.stamps.since_mark()))
 
     def _run_foreign(self, target: Callable[..., None]) -> None:
         """A target that is not uvicorn's server: it imports and serves as it likes, and is ended by SIGTERM."""
@@ -174,8 +173,8 @@ class Worker:
         os.kill(os.getpid(), signal.SIGTERM)
 
     def _report_loaded(self) -> None:
-        names = sorted(filter(self._is_worth_preloading, sys.modules.keys() - self._job.preloaded))
-        self._link.send(Loaded(tuple(names), files_of(names)))
+        names = sys.modules.keys() - self._job.preloaded
+        self._link.send(Loaded(tuple(sorted(n for n in names if self._is_worth_preloading(n)))))
 
     def _is_worth_preloading(self, name: str) -> bool:
         spec: Any = getattr(sys.modules.get(name), "__spec__", None)

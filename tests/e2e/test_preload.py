@@ -207,13 +207,62 @@ def test_a_module_that_only_a_checkpoint_has_is_edited_in_place(serve_with_packa
 
 
 def test_a_failure_heals_where_a_preloaded_module_is_edited_in_place(serve_with_packages, project, package):
-    """It was at fault, and nothing of the project is saved."""
+    """It was at fault; any save tries again."""
     package("library", "def value(number): return f'{number}'[9]\n")
     project.write("service.py", "import library\nTEXT = library.value(1)\n")
     server = serve_with_packages(wait=False)
     server.wait_log("IndexError")
     package("library", "def value(number): return f'{number}'\n")
+    project.write("service.py", "import library\nTEXT = library.value(1)\n")
     until(lambda: server.get().text == "1", "the app")
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_a_module_of_which_the_app_writes_the_source(serve_with_packages, project, package, is_broken):
+    """Each import would be an edit in place, without end. A save tries at most twice."""
+    package("library", "VALUE = 0\n")
+    source = (
+        "import library, time\nopen(library.__file__, 'w').write(f'VALUE = {time.time()}')\n" + "1 / 0\n" * is_broken
+    )
+    project.write("service.py", f"{source}TEXT = 'one'\n")
+    server = serve_with_packages(wait=False)
+    server.wait_log(r"generation \d\)")
+    project.write("service.py", f"{source}TEXT = 'two'\n")
+    if is_broken:
+        server.wait_log(r"ZeroDivisionError", 2)
+        assert [server.get().status_code for _ in range(20)] == [500] * 20
+    else:
+        answers_until(server, "two", allowed={"one"})
+    project.write("service.py", "TEXT = 'three'\n")
+    until(lambda: server.get().text == "three", "the last save to be served")
+    assert server.log.count("Preloaded ") <= 4
+
+
+def test_a_module_that_is_edited_while_the_template_imports(serve_with_packages, project, package):
+    """It was read before; how it was then is what counts."""
+    package("library", "VALUE = 'one'\n")
+    package("slow", f"import time\nopen({str(project.folder / 'begun')!r}, 'w')\ntime.sleep(0.5)\n")
+    project.write("service.py", "import library, slow\nTEXT = library.VALUE\n")
+    server = serve_with_packages(wait=False)
+    until((project.folder / "begun").exists, "the import")
+    package("library", "VALUE = 'edited'\n")
+    until(lambda: server.get().text == "edited", "the edit")
+
+
+def test_a_failed_worker_has_left_a_checkpoint_behind_a_module(serve_with_packages, project, package):
+    """Then that is edited in place."""
+    package("library", "VALUE = 'one'\n")
+    source = "import library, time\ntime.sleep(0.1)\nimport leaf\nTEXT = library.VALUE + leaf.TEXT\n"
+    project.write("service.py", source)
+    project.write("leaf.py", "TEXT = ''\n")
+    server = serve_with_packages("--no-preload", "library")
+    project.write("leaf.py", "TEXT = '!'\n")
+    until(lambda: server.text() == "one!", "an edit")
+    project.write("leaf.py", "def (\n")
+    until(lambda: server.get().status_code == 500, "the failure")
+    package("library", "VALUE = 'edited'\n")
+    project.write("leaf.py", "TEXT = '?'\n")
+    until(lambda: server.get().text == "edited?", "both edits")
 
 
 def test_an_interpreter_may_take_longer_than_a_module(serve):

@@ -121,7 +121,8 @@ def test_an_import_that_is_not_to_pause(project, template):
     worker = template.fork()
     worker.begin()
     _, message = worker.read_on()
-    assert message == Imported()
+    assert isinstance(message, Imported)
+    assert (message.seconds, message.obstacle) == (0.0, None)
     assert processes.children(template.pid) == [worker.pid]
 
 

@@ -12,6 +12,7 @@ from firehot_server.config import Settings
 from firehot_server.discovery.origin import Origins
 from firehot_server.fingerprint import digest_of
 from firehot_server.messages import Read
+from firehot_server.stamps import stamp_of
 from firehot_server.supervisor.alarms import Alarms
 from firehot_server.supervisor.changes import Changes
 from firehot_server.supervisor.ledger import Ledger
@@ -266,8 +267,7 @@ def test_a_module_that_was_edited_in_place(world):
     """Looked at while a worker imports; a new template has it as it is."""
     library = world.site / "library.py"
     library.write_text("one")
-    world.changes.imported((str(library),))
-    world.changes.look_at_held()
+    world.changes.imported(((str(library), stamp_of(str(library))),))
     world.ring()
     assert not world.reloads
     library.write_text("another")

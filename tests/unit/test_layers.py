@@ -16,6 +16,7 @@ PROCESSES = ("supervisor", "template", "worker")
 SHARED = (
     *("messages", "channel", "lifeline", "errors", "ties", "waiting", "audit", "fingerprint", "output", "location"),
     "lookups",
+    "stamps",
     "notices",
 )
 FRAMEWORKS = ("django", "flask", "starlette", "fastapi", "integrations", "firehot_django", "firehot_flask")
