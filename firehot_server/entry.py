@@ -44,9 +44,12 @@ def wants_template(arguments: Sequence[str], environment: Mapping[str, str]) -> 
 
 def _spawn_ahead() -> TemplateProcess:
     from firehot_server.output import plug_closed_streams
+    from firehot_server.supervisor import open_files
     from firehot_server.supervisor.processes import spawn_template
     from firehot_server.supervisor.signals import end_at_sigterm
 
     end_at_sigterm()
     plug_closed_streams()
+    if shortage := open_files.shortage():
+        sys.exit(shortage)
     return spawn_template(os.environ)

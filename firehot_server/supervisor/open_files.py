@@ -12,6 +12,18 @@ _SPARE: Final = 14
 _EACH: Final = 3
 
 
+# With fewer, requests are lost while nothing reloads.
+_FEWEST: Final = 20
+
+
+def shortage() -> str:
+    """Why a server cannot start with so few, in a sentence; empty: it can."""
+    few = 0 <= limit() < _FEWEST
+    return (
+        f"Error: only {limit()} files may be open here (ulimit -n); the server needs {_FEWEST} at least." if few else ""
+    )
+
+
 def affordable(opened: int, most: int) -> int:
     """How many processes that nothing depends on there may be, with so many files open. Pure.
 

@@ -93,6 +93,15 @@ def test_few_files_may_be_open(serve, project, many_files, number):
     assert ("No checkpoints: only 24 files may be open here (ulimit -n)." in server.log) is (number == 24)
 
 
+@pytest.mark.parametrize("number", [8, 12, 19])
+def test_too_few_files_may_be_open(project, number):
+    """One sentence, at once."""
+    command = [*limited_files(number), sys.executable, "-m", "firehot_server", "app:app", "--reload", "--port", "0"]
+    result = subprocess.run(command, cwd=project.folder, capture_output=True, text=True, timeout=30)
+    sentence = f"Error: only {number} files may be open here (ulimit -n); the server needs 20 at least.\n"
+    assert (result.returncode, result.stdout, result.stderr) == (1, "", sentence)
+
+
 def test_few_files_and_a_template_that_is_killed(serve, project):
     """There is room for another one, and for a look at who is stopped."""
     server = serve(before=limited_files(24))
