@@ -310,6 +310,8 @@ class Drain(Message):
     """When this time has passed, what still runs is cancelled."""
     handoff: bool = True
     """True: idle connections go to the supervisor (`Handoff`). False: they are closed, the server stops."""
+    room: int | None = None
+    """So many connections may go there; None: the supervisor has not been asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,9 @@ _NEXT_FOLDERS_SECONDS = 1.0
 # While a failure is shown, how often is looked whether what it lacks was installed, in seconds.
 _INSTALLATION_SECONDS = 0.5
 
+# The clock by which a kernel dates files is behind the one that tells the time, by so many seconds at most.
+_TICK_SECONDS = 0.01
+
 _REPLACED = "the working directory was replaced"
 
 
@@ -246,7 +249,7 @@ class Changes:
         if not self._ledger.module_of(path):
             return False
         try:
-            return os.stat(path).st_mtime > self._failed_at
+            return os.stat(path).st_mtime > self._failed_at - _TICK_SECONDS
         except OSError:
             return False
 

@@ -284,7 +284,7 @@ class Supervisor:
             case ac.TellTakeUp():
                 self._give_sockets(action.worker, lambda sockets: TakeUp(action.failed, sockets))
             case ac.TellDrain():
-                self._tell(action.worker, Drain(action.seconds, action.handoff))
+                self._tell(action.worker, Drain(action.seconds, action.handoff, open_files.room_to_wait()))
             case ac.TellServe():
                 self._give_sockets(action.worker, Serve)
             case ac.Cut():

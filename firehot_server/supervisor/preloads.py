@@ -19,6 +19,7 @@ logger = logging.getLogger("firehot")
 
 # How reasons begin that may have to do with another package.
 _LACKING = ("ImportError", "ModuleNotFoundError")
+_GONE = "ModuleNotFoundError: No module named"
 
 
 class Preloads(abc.ABC):
@@ -60,6 +61,9 @@ class Preloads(abc.ABC):
     def reject_all(self, reasons: Iterable[tuple[str, str]]) -> None:
         """The same of several, each with its reason."""
         for module, reason in reasons:
+            if module in self._memory.learned and reason == f"{_GONE} {module.partition('.')[0]!r}":
+                self._memory.learned.remove(module)  # a worker had it once, before its package was removed
+                continue
             self._memory.rejected[module] = (reason, self._stamp(module, reason))
             self._announce(module, reason)
         self._save()

@@ -24,7 +24,7 @@ logger = logging.getLogger("uvicorn.error")
 
 # Connections in one message: the kernel takes 253 descriptors, and half as many are open twice meanwhile.
 _BATCH = 64
-# What the supervisor may have open beside the connections that wait with it.
+# What the supervisor may have open beside the connections that wait with it, where it has not said.
 _SUPERVISORS_FILES = 128
 
 
@@ -44,6 +44,8 @@ class Handoffs:
         self._link = link
         self._progress = progress
         self._left = 0
+        self.room: int | None = None
+        """For how many the supervisor has room; None: it has not said."""
 
     # -- arriving
 
@@ -102,7 +104,8 @@ class Handoffs:
 
     def _room(self) -> int:
         """The supervisor keeps them until they can be delivered, and may have no more files open than this process."""
-        return max(_open_files() - _SUPERVISORS_FILES - self._left, 0)
+        room = _open_files() - _SUPERVISORS_FILES if self.room is None else self.room
+        return max(room - self._left, 0)
 
 
 def batches(connections: list[Movable]) -> Iterator[tuple[list[Movable], Handoff]]:

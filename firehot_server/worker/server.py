@@ -194,6 +194,7 @@ class EngineServer(uvicorn.Server):
 
     def _begin_drain(self, message: Drain) -> None:
         self._hold()
+        self._handoffs.room = message.room
         self._drain = self._drain or message
         # The way by which uvicorn tells of its end; libraries (sse-starlette) hook it to end their streams.
         self.handle_exit(signal.SIGTERM, None)

