@@ -200,7 +200,7 @@ class Preloaded(Message):
     looked: tuple[Read, ...] = ()
     """Places of the project in which their imports looked for a module in vain."""
     files: tuple[Stamped, ...] = ()
-    """From where all modules of the process were imported."""
+    """Modules of other people's packages that the process has imported since it told of some last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,9 @@ _NEXT_FOLDERS_SECONDS = 1.0
 # While a failure is shown, how often is looked whether what it lacks was installed, in seconds.
 _INSTALLATION_SECONDS = 0.5
 
+# What a worker has imported is compared with what is there some time later, when nobody waits any more, in seconds.
+_IMPORTED_SECONDS = 0.3
+
 # The clock by which a kernel dates files is behind the one that tells the time, by so many seconds at most.
 _TICK_SECONDS = 0.01
 
@@ -141,7 +144,7 @@ class Changes:
     def imported(self, files: tuple[Stamped, ...]) -> None:
         """A template, or the newest worker, has these files of other people's packages."""
         self._held.add(files)
-        self.look_at_held()
+        self._alarms.start(self.look_at_held, _IMPORTED_SECONDS)
 
     def look_at_held(self) -> None:
         """Has a package been edited in place? Bit by bit, while a worker imports, or nobody waits for anything."""

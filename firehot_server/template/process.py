@@ -72,23 +72,24 @@ def main(channel: str, lifeline_end: str, worker: str) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, DEFERRED_SIGNALS)  # blocked since before this process was spawned
     # Here, where nothing but the interpreter's own path is importable yet: the server stack of a cold start, too, is
     # imported before the project's folder can shadow a name.
+    stamps = Stamps()
     run = importlib.import_module(worker).run
-    run(Template(Ties(Channel.from_descriptor(channel_fd), lifeline_fd), dispositions).run())
+    run(Template(Ties(Channel.from_descriptor(channel_fd), lifeline_fd), dispositions, stamps).run())
 
 
 class Template:
     """The waiting process. `run()` returns in forked workers only."""
 
-    def __init__(self, ties: Ties, dispositions: Mapping[signal.Signals, Any]) -> None:
+    def __init__(self, ties: Ties, dispositions: Mapping[signal.Signals, Any], stamps: Stamps) -> None:
         self._ties = ties
         self._dispositions = dispositions
+        self._stamps = stamps
         self._folder = _working_directory()
         self._configure = Configure((), (), b"", "")
         self._origins = Origins.of_interpreter(extra_third_party=[str(PACKAGE)])
         self._waiting = Waiting(ties)
         self._env_file_error: str | None = None
         self._preloaded = frozenset(sys.modules)
-        self._stamps = Stamps()
 
     def run(self) -> WorkerJob:
         """Answer the supervisor until it is gone; in a forked worker, return its job."""
@@ -116,7 +117,6 @@ class Template:
         return False
 
     def _job(self) -> WorkerJob:
-        self._stamps.mark()
         return WorkerJob(
             self._ties,
             self._configure,
@@ -159,7 +159,8 @@ class Template:
         # away from it in every copy. Without a collection first: large packages take 0.2 s, and leave next to nothing.
         gc.freeze()
         self._waiting.rearm()
-        self._waiting.send(Preloaded(skipped, len(sys.modules), looked, self._stamps.of(self._preloaded)))
+        self._waiting.send(Preloaded(skipped, len(sys.modules), looked, self._stamps.since_mark()))
+        self._stamps.mark()
 
     def _extend(self, message: Extend) -> None:
         try:

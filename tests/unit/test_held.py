@@ -5,12 +5,14 @@ import os
 import pytest
 
 from firehot_server.stamps import stamp_of
+from firehot_server.supervisor import held as held_module
 from firehot_server.supervisor.held import Held
 
 
 @pytest.fixture
-def files(tmp_path):
+def files(tmp_path, monkeypatch):
     """Enough for several turns."""
+    monkeypatch.setattr(held_module, "_AT_ONCE", 100)
     paths = [tmp_path / f"m{number}.py" for number in range(250)]
     for path in paths:
         path.write_text("VALUE = 1\n")
@@ -136,17 +138,6 @@ def test_an_edit_that_is_taken_back(held, files):
         write(files[0], text, at=time)
         assert looks(held) == [files[0]]
         import_anew(held, files)
-
-
-def test_what_is_in_an_archive(tmp_path):
-    """Such a module is another when the archive is."""
-    archive = tmp_path / "library.zip"
-    archive.write_text("one")
-    held = Held()
-    held.add(stamped([str(archive / "package" / "module.py")]))
-    assert not any(looks(held))
-    archive.write_text("another")
-    assert any(looks(held))
 
 
 def test_what_is_no_file(tmp_path):
