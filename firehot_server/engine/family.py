@@ -92,10 +92,7 @@ class Line:
                 self.start()
 
     def _set_deadline(self, seconds: float | None) -> None:
-        if seconds is None:
-            self._alarms.cancel(self.templates.expire)
-        else:
-            self._alarms.start(self.templates.expire, seconds)
+        self._alarms.start(self.templates.expire, seconds)
 
 
 class Family:

@@ -18,9 +18,12 @@ class Alarms(Generic[Name]):
         """(Re)start a timer."""
         self._due[name] = due
 
-    def start(self, name: Name, seconds: float) -> None:
-        """(Re)start a timer that runs out so many seconds from now."""
-        self.set(name, time.monotonic() + seconds)
+    def start(self, name: Name, seconds: float | None) -> None:
+        """(Re)start a timer that runs out so many seconds from now; None: stop it."""
+        if seconds is None:
+            self.cancel(name)
+        else:
+            self.set(name, time.monotonic() + seconds)
 
     def is_set(self, name: Name) -> bool:
         """Whether this timer runs."""

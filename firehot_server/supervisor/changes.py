@@ -311,10 +311,7 @@ class Changes:
             position = INTERPRETER.position
             added = self._installation.added_folders()
         is_settled = not self._writers.begin(paths, time.monotonic())
-        if is_settled:
-            self._alarms.cancel(self._look_at_writers)
-        else:
-            self._alarms.start(self._look_at_writers, _WRITERS_SECONDS)
+        self._alarms.start(self._look_at_writers, None if is_settled else _WRITERS_SECONDS)
         self._cause = cause
         self._on_reload(Reload(cause, position, is_settled, added))
 

@@ -645,10 +645,7 @@ class Supervisor:
             self._feed(ev.StopRequested())
 
     def _set_preload_deadline(self, seconds: float | None) -> None:
-        if seconds is None:
-            self._alarms.cancel(self._templates.expire)
-        else:
-            self._alarms.start(self._templates.expire, seconds)
+        self._alarms.start(self._templates.expire, seconds)
 
     def _ring(self) -> None:
         for name in self._alarms.pop_due(time.monotonic()):

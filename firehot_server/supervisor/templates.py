@@ -70,7 +70,7 @@ class Templates:
         on_exited: takes the `Exited` of a template's child.
         set_deadline: (re)starts the preload deadline; None stops it.
         on_looked: takes the places of the project in which a template has looked for a module in vain.
-        on_imported: takes the files of all modules that a template has.
+        on_imported: takes the files of the modules that a template has imported since it told of some last.
         on_extended: called when a template with additions has taken over.
     """
 
